@@ -1,0 +1,93 @@
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+
+/**
+ * Keys for one purpose, current first; older ones still open and verify what they once made.
+ * Each key is 32 bytes and has a public name, so that what it sealed can say which key opens it.
+ */
+export interface KeyRing {
+  readonly current: NamedKey;
+  readonly all: readonly NamedKey[];
+}
+
+export interface NamedKey {
+  /** First four bytes of SHA-256 of the key, hex: a name, not a secret. */
+  readonly name: string;
+  readonly key: Buffer;
+}
+
+export const KEY_BYTES = 32;
+
+export function keyRing(keys: readonly Buffer[]): KeyRing {
+  const all = keys.map((key) => ({ name: fingerprint(key), key }));
+  const current = all[0];
+  if (current === undefined) throw new Error('a key ring needs at least one key');
+  return { current, all };
+}
+
+/** A ring of keys derived from another one, for a use of its own (HKDF-SHA-256, RFC 5869). */
+export function deriveKeyRing(ring: KeyRing, use: string): KeyRing {
+  return keyRing(ring.all.map(({ key }) => deriveKey(key, use)));
+}
+
+export function deriveKey(key: Buffer, use: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, Buffer.alloc(0), `countersign:${use}`, KEY_BYTES));
+}
+
+/**
+ * HMAC-SHA-256 over length-prefixed parts, so that no two lists of parts give the same input.
+ */
+export function mac(key: Buffer, ...parts: readonly (string | Buffer)[]): Buffer {
+  const hmac = createHmac('sha256', key);
+  for (const part of parts) {
+    const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    hmac.update(length).update(bytes);
+  }
+  return hmac.digest();
+}
+
+export function sha256(...parts: readonly (string | Buffer)[]): Buffer {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
+export function equalBytes(a: Buffer, b: Buffer): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const NAME_BYTES = 4;
+
+/**
+ * Seals with AES-256-GCM under the ring's current key. `context` is authenticated but not stored:
+ * what was sealed for one row or purpose does not open as another's.
+ * Layout: key name (4) | nonce (12) | tag (16) | ciphertext.
+ */
+export function seal(ring: KeyRing, nonce: Buffer, context: string, plain: Buffer): Buffer {
+  const { name, key } = ring.current;
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  cipher.setAAD(Buffer.from(context, 'utf8'));
+  const sealed = Buffer.concat([cipher.update(plain), cipher.final()]);
+  return Buffer.concat([Buffer.from(name, 'hex'), nonce, cipher.getAuthTag(), sealed]);
+}
+
+/** Opens what `seal` made. Throws where no key of the ring made it, or it was altered. */
+export function unseal(ring: KeyRing, context: string, sealed: Buffer): Buffer {
+  const name = sealed.subarray(0, NAME_BYTES).toString('hex');
+  const found = ring.all.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`sealed under a key that is not configured (${name})`);
+  const body = NAME_BYTES + NONCE_BYTES;
+  const decipher = createDecipheriv('aes-256-gcm', found.key, sealed.subarray(NAME_BYTES, body));
+  decipher.setAAD(Buffer.from(context, 'utf8'));
+  decipher.setAuthTag(sealed.subarray(body, body + TAG_BYTES));
+  return Buffer.concat([decipher.update(sealed.subarray(body + TAG_BYTES)), decipher.final()]);
+}
+
+export const SEAL_NONCE_BYTES = NONCE_BYTES;
+
+function fingerprint(key: Buffer): string {
+  return createHash('sha256').update(key).digest('hex').slice(0, NAME_BYTES * 2);
+}
