@@ -1,0 +1,5 @@
+import type { Migration } from '../src/db/index.js';
+import { migration as identity } from './0001-identity.js';
+
+/** In the order of their numbers; forward only. */
+export const migrations: readonly Migration[] = [identity];

@@ -1,0 +1,27 @@
+export { shielded, unhurried, withSignal } from './call-scope.js';
+export type { Db, Tx } from './database.js';
+export { dumpSchema } from './dump-schema.js';
+export { FolderLockedError } from './folder-lock.js';
+export { inTransaction } from './in-transaction.js';
+export {
+  checkSchema,
+  type Migration,
+  MigrationError,
+  migrate,
+  migrationsChecksum,
+  type SchemaCheck,
+} from './migrate.js';
+export { sqlNow, sqlNowOnce } from './now.js';
+export {
+  type Database,
+  type DatabaseLocation,
+  type DatabaseOptions,
+  openDatabase,
+} from './open-database.js';
+export {
+  DatabaseUnavailableError,
+  isCancelled,
+  isUnavailable,
+  StatementTimeoutError,
+  uniqueViolation,
+} from './pg-errors.js';

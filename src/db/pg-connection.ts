@@ -1,0 +1,173 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ConnectionOptions } from 'node:tls';
+import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
+import type { QueryResult as PgResult, PoolClient } from 'pg';
+import { callScope, shielded } from './call-scope.js';
+import { type CancelTarget, requestCancel } from './cancel-request.js';
+import {
+  DatabaseUnavailableError,
+  isCancelled,
+  isServerError,
+  isStalePlan,
+  StatementTimeoutError,
+  withoutValues,
+} from './pg-errors.js';
+import { type StatementResult, statementResult } from './query-result.js';
+import { encodeParameter } from './values.js';
+
+export interface StatementLimits {
+  /**
+   * For one statement, unless the call's scope says otherwise. Kept by this process, since a session
+   * setting would be lost behind a transaction pooler.
+   */
+  readonly statementTimeoutMs: number;
+  /** From the cancel request to the server's answer; after that the connection is thrown away. */
+  readonly cancelGraceMs: number;
+}
+
+/** The name to prepare a statement under; undefined: it is not prepared. */
+export type NameStatement = (text: string) => string | undefined;
+
+/** Fields of pg's client that its types leave out. */
+interface BackendKey {
+  readonly processID: number;
+  readonly secretKey: number;
+  readonly ssl: boolean | ConnectionOptions;
+}
+
+/** One connection to PostgreSQL, lent to one caller at a time. */
+export class PgConnection implements DatabaseConnection {
+  /** Why this connection must not be used again. */
+  #broken: Error | undefined;
+
+  constructor(
+    private readonly client: PoolClient,
+    private readonly limits: StatementLimits,
+    private readonly nameStatement: NameStatement,
+  ) {
+    // For the whole life of the client: without a listener, a connection that dies while it is lent
+    // but not asked anything ends the process.
+    client.on('error', (error) => {
+      this.#broken ??= lost(error);
+    });
+  }
+
+  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    return this.run<R>(query.sql, query.parameters);
+  }
+
+  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('statements are not streamed');
+  }
+
+  async run<R>(text: string, parameters: readonly unknown[] = []): Promise<StatementResult<R>> {
+    const { signal, statementTimeoutMs = this.limits.statementTimeoutMs } = callScope();
+    signal?.throwIfAborted();
+    if (this.#broken !== undefined) throw this.#broken;
+
+    let stop: (reason: unknown) => void = () => {};
+    const stopped = new Promise<{ readonly reason: unknown }>((resolve) => {
+      stop = (reason) => resolve({ reason });
+    });
+    const onAbort = (): void => stop(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const onTimeout = (): void => stop(new StatementTimeoutError('a statement took too long'));
+    const timer = statementTimeoutMs > 0 ? setTimeout(onTimeout, statementTimeoutMs) : undefined;
+    try {
+      const answer = this.#send<R>(text, parameters);
+      const first = await Promise.race([answer, stopped]);
+      return 'reason' in first ? await this.#stop(answer, first.reason) : first;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** A statement of the driver's own: once begun it goes on, although the caller has left. */
+  control(text: string): Promise<StatementResult<never>> {
+    callScope().signal?.throwIfAborted();
+    return shielded(() => this.run<never>(text));
+  }
+
+  /** Never rejects: a connection that cannot roll back is thrown away, and that rolls back too. */
+  async rollback(): Promise<void> {
+    if (this.#broken !== undefined) return;
+    try {
+      await shielded(() => this.run('rollback'));
+    } catch (error) {
+      this.#broken ??= lost(error);
+    }
+  }
+
+  /** Gives the connection back, or throws it away when its state is not certain. */
+  release(): void {
+    // A `begin` written by hand and never finished must not reach the next caller either.
+    const clean = this.#broken === undefined && this.client.getTransactionStatus() === 'I';
+    this.client.release(!clean);
+  }
+
+  async #send<R>(text: string, parameters: readonly unknown[]): Promise<StatementResult<R>> {
+    const values = parameters.map(encodeParameter);
+    const name = values.length === 0 ? undefined : this.nameStatement(text);
+    try {
+      // Without parameters: the simple protocol, which may bring several statements and results.
+      const result: PgResult | PgResult[] = await this.client.query({
+        text,
+        ...(values.length === 0 ? {} : { values }),
+        ...(name === undefined ? {} : { name }),
+      });
+      const last = Array.isArray(result) ? result.at(-1) : result;
+      return statementResult<R>(last?.command, last?.rowCount, last?.rows);
+    } catch (error) {
+      withoutValues(error);
+      if (!isServerError(error)) throw this.#broken ?? error;
+      if (isStalePlan(error)) this.#broken = error;
+      throw error;
+    }
+  }
+
+  /**
+   * Interrupts the statement, and settles only when the server has answered it and has closed the
+   * cancel request: before that, this connection would hand the answer, or the interruption, to
+   * whoever borrows it next. A connection that stays silent is thrown away instead.
+   */
+  async #stop<R>(
+    answer: Promise<StatementResult<R>>,
+    reason: unknown,
+  ): Promise<StatementResult<R>> {
+    const grace = new AbortController();
+    const silence = delay(this.limits.cancelGraceMs, undefined, { signal: grace.signal });
+    const cancelled = requestCancel(this.#cancelTarget(), this.limits.cancelGraceMs);
+    const outcome = Promise.allSettled([answer, cancelled]);
+    try {
+      const settled = await Promise.race([outcome, silence]);
+      if (settled === undefined || settled[1].status === 'rejected') {
+        this.#broken ??= new DatabaseUnavailableError('a statement could not be interrupted');
+        throw reason;
+      }
+      const [result] = settled;
+      // The answer was faster than the interruption: what happened has happened, so say so.
+      if (result.status === 'fulfilled') return result.value;
+      throw isCancelled(result.reason) ? reason : result.reason;
+    } finally {
+      grace.abort();
+      silence.catch(() => {});
+    }
+  }
+
+  #cancelTarget(): CancelTarget {
+    const key = this.client as unknown as BackendKey;
+    const tls = key.ssl === true ? {} : key.ssl;
+    return {
+      host: this.client.host,
+      port: this.client.port,
+      processId: key.processID,
+      secretKey: key.secretKey,
+      tls: tls === false ? undefined : tls,
+    };
+  }
+}
+
+function lost(cause: unknown): DatabaseUnavailableError {
+  return new DatabaseUnavailableError('the connection to the database was lost', { cause });
+}

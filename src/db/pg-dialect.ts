@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import {
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryCompiler,
+} from 'kysely';
+import { Pool, type PoolClient } from 'pg';
+import type { Logger } from '../core/logger.js';
+import { callScope, refuseInsideTransaction } from './call-scope.js';
+import type { Db } from './database.js';
+import { type NameStatement, PgConnection, type StatementLimits } from './pg-connection.js';
+import { DatabaseUnavailableError, isServerError } from './pg-errors.js';
+import { requireCommitted } from './query-result.js';
+import { parsers } from './values.js';
+
+export interface PoolLimits extends StatementLimits {
+  readonly maxConnections: number;
+  /** For a connection, be it made new or given back by somebody. */
+  readonly connectTimeoutMs: number;
+  /** An unused connection is closed after this. */
+  readonly idleTimeoutMs: number;
+  /** Callers that may wait for a connection; the next one is refused at once. */
+  readonly maxWaiting: number;
+  /** Named prepared statements: the server parses and plans each text once per connection. */
+  readonly prepareStatements: boolean;
+}
+
+/** A kysely handle on PostgreSQL through a pool. */
+export function openPostgres(url: string, limits: PoolLimits, logger: Logger): Db {
+  return new Kysely<unknown>({ dialect: pgDialect(new PgDriver(url, limits, logger)) });
+}
+
+function pgDialect(driver: Driver): Dialect {
+  return {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => driver,
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: (): QueryCompiler => new PostgresQueryCompiler(),
+  };
+}
+
+class PgDriver implements Driver {
+  readonly #pool: Pool;
+  readonly #connections = new WeakMap<PoolClient, PgConnection>();
+  readonly #nameStatement: NameStatement;
+
+  constructor(
+    url: string,
+    private readonly limits: PoolLimits,
+    logger: Logger,
+  ) {
+    this.#nameStatement = limits.prepareStatements ? statementNames() : () => undefined;
+    this.#pool = new Pool({
+      connectionString: url,
+      max: limits.maxConnections,
+      connectionTimeoutMillis: limits.connectTimeoutMs,
+      idleTimeoutMillis: limits.idleTimeoutMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      fallback_application_name: 'countersign',
+      types: { getTypeParser: (oid: number) => parsers[oid] ?? ((text: string) => text) },
+    });
+    // An idle connection died. The pool has dropped it already; unheard, the event ends the process.
+    this.#pool.on('error', (error) => {
+      logger.warn({ reason: error.message }, 'an idle database connection was lost');
+    });
+    this.#pool.on('connect', (client) => {
+      this.#connections.set(client, new PgConnection(client, limits, this.#nameStatement));
+    });
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    refuseInsideTransaction();
+    const { signal } = callScope();
+    signal?.throwIfAborted();
+    if (this.#pool.waitingCount >= this.limits.maxWaiting) {
+      throw new DatabaseUnavailableError('too many calls wait for a database connection');
+    }
+    const client = await this.#connect(signal);
+    const connection = this.#connections.get(client);
+    if (connection === undefined) throw new Error('the pool lent an unknown connection');
+    return connection;
+  }
+
+  async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await own(connection).control('begin');
+  }
+
+  async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    requireCommitted(await own(connection).control('commit'));
+  }
+
+  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await own(connection).rollback();
+  }
+
+  async releaseConnection(connection: DatabaseConnection): Promise<void> {
+    own(connection).release();
+  }
+
+  async destroy(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  #connect(signal: AbortSignal | undefined): Promise<PoolClient> {
+    return new Promise((resolve, reject) => {
+      let waiting = true;
+      const onAbort = (): void => {
+        waiting = false;
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#pool.connect().then(
+        (client) => {
+          signal?.removeEventListener('abort', onAbort);
+          // The pool has no way to leave its queue: the place is kept, and given up when it comes.
+          if (waiting) resolve(client);
+          else client.release();
+        },
+        (error: unknown) => {
+          signal?.removeEventListener('abort', onAbort);
+          reject(isServerError(error) ? error : unreachable(error));
+        },
+      );
+    });
+  }
+}
+
+function own(connection: DatabaseConnection): PgConnection {
+  if (connection instanceof PgConnection) return connection;
+  throw new Error('a connection of another driver');
+}
+
+function unreachable(cause: unknown): DatabaseUnavailableError {
+  return new DatabaseUnavailableError('the database gave no connection in time', { cause });
+}
+
+/** The server keeps every prepared statement for the life of a connection, so their number is bounded. */
+const MAX_PREPARED = 500;
+
+function statementNames(): NameStatement {
+  const names = new Map<string, string>();
+  return (text) => {
+    const known = names.get(text);
+    if (known !== undefined || names.size >= MAX_PREPARED) return known;
+    const name = `cs_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+    names.set(text, name);
+    return name;
+  };
+}

@@ -1,0 +1,143 @@
+import type { PGlite } from '@electric-sql/pglite';
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+} from 'kysely';
+import { callScope, refuseInsideTransaction } from './call-scope.js';
+import type { Db } from './database.js';
+import { DatabaseUnavailableError, withoutValues } from './pg-errors.js';
+import { requireCommitted, type StatementResult, statementResult } from './query-result.js';
+import { bytesAsText, encodeParameter, parsers } from './values.js';
+
+export interface EmbeddedLimits {
+  /** Callers that may wait for the one connection; the next one is refused at once. */
+  readonly maxWaiting: number;
+}
+
+/** A kysely handle on an embedded database. Disposing of it closes `pglite`. */
+export function openPglite(pglite: PGlite, limits: EmbeddedLimits): Db {
+  // Parameters arrive as text already, and both drivers read values with the same parsers.
+  pglite.serializers = {};
+  // Its own parsers have to be covered one by one: what is merely absent falls back to them.
+  const covered = Object.keys(pglite.parsers).map((oid) => [oid, (text: string) => text] as const);
+  pglite.parsers = { ...Object.fromEntries(covered), ...parsers };
+  const dialect: Dialect = {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new PgliteDriver(pglite, limits),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  };
+  return new Kysely<unknown>({ dialect });
+}
+
+class PgliteConnection implements DatabaseConnection {
+  constructor(private readonly pglite: PGlite) {}
+
+  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    callScope().signal?.throwIfAborted();
+    return this.run<R>(query.sql, query.parameters);
+  }
+
+  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('statements are not streamed');
+  }
+
+  async run<R>(text: string, parameters: readonly unknown[] = []): Promise<StatementResult<R>> {
+    const values = parameters.map(encodeParameter).map(asText);
+    try {
+      // As with pg: no parameters, then the simple protocol, and the last of its results.
+      const result =
+        values.length === 0
+          ? (await this.pglite.exec(text)).at(-1)
+          : await this.pglite.query(text, values);
+      return statementResult<R>(result?.command, result?.rowCount, result?.rows);
+    } catch (error) {
+      if (this.pglite.closed) throw closed(error);
+      throw withoutValues(error);
+    }
+  }
+}
+
+/** The embedded database has one connection, lent in the order of asking. */
+class PgliteDriver implements Driver {
+  readonly #connection: PgliteConnection;
+  readonly #waiting: (() => void)[] = [];
+  #lent = false;
+
+  constructor(
+    private readonly pglite: PGlite,
+    private readonly limits: EmbeddedLimits,
+  ) {
+    this.#connection = new PgliteConnection(pglite);
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<DatabaseConnection> {
+    refuseInsideTransaction();
+    const { signal } = callScope();
+    signal?.throwIfAborted();
+    if (this.pglite.closed) throw closed();
+    if (this.#lent) await this.#turn(signal);
+    this.#lent = true;
+    return this.#connection;
+  }
+
+  async beginTransaction(): Promise<void> {
+    callScope().signal?.throwIfAborted();
+    await this.#connection.run('begin');
+  }
+
+  async commitTransaction(): Promise<void> {
+    callScope().signal?.throwIfAborted();
+    requireCommitted(await this.#connection.run('commit'));
+  }
+
+  async rollbackTransaction(): Promise<void> {
+    await this.#connection.run('rollback');
+  }
+
+  async releaseConnection(): Promise<void> {
+    const next = this.#waiting.shift();
+    // Handed over without becoming free, so that nobody slips in between.
+    if (next === undefined) this.#lent = false;
+    else next();
+  }
+
+  async destroy(): Promise<void> {
+    if (!this.pglite.closed) await this.pglite.close();
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting.length >= this.limits.maxWaiting) {
+      throw new DatabaseUnavailableError('too many calls wait for the embedded database');
+    }
+    return new Promise((resolve, reject) => {
+      const onTurn = (): void => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      };
+      const onAbort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(onTurn), 1);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(onTurn);
+    });
+  }
+}
+
+function asText(value: string | Buffer | null): string | null {
+  return Buffer.isBuffer(value) ? bytesAsText(value) : value;
+}
+
+function closed(cause?: unknown): DatabaseUnavailableError {
+  return new DatabaseUnavailableError('the embedded database is closed', { cause });
+}

@@ -1,0 +1,48 @@
+import { sql } from 'kysely';
+import { expect, it } from 'vitest';
+import { describePostgres, testDatabase } from '../support/databases.js';
+
+const prepared = sql<{ statement: string }>`
+  select statement from pg_prepared_statements where statement like '%prepared here%'`;
+
+describePostgres('prepared statements', () => {
+  it('are made of what has parameters, and used again', async () => {
+    await using one = await testDatabase({ profile: 'postgres', maxConnections: 1 });
+    for (const n of [1, 2, 3]) {
+      const { rows } = await sql`select ${n}::int as n -- prepared here`.execute(one.db);
+      expect(rows).toEqual([{ n }]);
+    }
+    expect((await prepared.execute(one.db)).rows).toHaveLength(1);
+  });
+
+  it('are not made where a pooler cannot keep them', async () => {
+    await using one = await testDatabase({
+      profile: 'postgres',
+      maxConnections: 1,
+      prepareStatements: false,
+    });
+    await sql`select ${1}::int as n -- prepared here`.execute(one.db);
+    expect((await prepared.execute(one.db)).rows).toEqual([]);
+  });
+
+  it('are limited in number, since a server keeps them all', async () => {
+    await using one = await testDatabase({ profile: 'postgres', maxConnections: 1 });
+    for (let n = 0; n < 520; n += 1) {
+      await sql`select ${n}::int as ${sql.ref(`prepared here ${n}`)}`.execute(one.db);
+    }
+    const { rows } = await sql<{ n: number }>`
+      select count(*) as n from pg_prepared_statements`.execute(one.db);
+    expect(rows).toEqual([{ n: 500 }]);
+  });
+
+  it('fail once and are prepared anew after a migration changed what they return', async () => {
+    await using one = await testDatabase({ profile: 'postgres', maxConnections: 1 });
+    await sql.raw('create table grown (a int); insert into grown values (1)').execute(one.db);
+    const read = (): Promise<{ rows: unknown[] }> =>
+      sql`select * from grown where a = ${1}`.execute(one.db);
+    await read();
+    await sql.raw('alter table grown add column b int').execute(one.db);
+    await expect(read()).rejects.toThrow('cached plan');
+    expect((await read()).rows).toEqual([{ a: 1, b: null }]);
+  });
+});
