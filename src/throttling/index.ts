@@ -1,0 +1,15 @@
+export { sendCharges, sourceCharges } from './charges.js';
+export { type ConnectRedisOptions, connectRedis, type RedisConnection } from './connect-redis.js';
+export { rateLimited, type ThrottlingReason } from './errors.js';
+export {
+  type Limiter,
+  type LimiterName,
+  type LimitOverrides,
+  type Limits,
+  limiterNames,
+  resolveLimits,
+} from './limits.js';
+export { createMemoryThrottle, type MemoryThrottleDeps } from './memory-throttle.js';
+export { createRedisThrottle, type RedisThrottleDeps } from './redis-throttle.js';
+export { parseSourceAddress, sourceKey } from './source-address.js';
+export { type Charge, compoundKey, type Throttle, type Verdict } from './throttle.js';

@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { connectRedis, createRedisThrottle, resolveLimits } from '../../src/throttling/index.js';
+import { movableClock, throttlingContract } from '../contracts/throttling.contract.js';
+
+const url = process.env['TEST_REDIS_URL'] ?? '';
+const required = process.env['REQUIRE_SERVICES'] === '1';
+const key = Buffer.alloc(32, 7);
+
+it.runIf(required)('has a Redis to test against, since REQUIRE_SERVICES=1', () => {
+  expect(url, 'TEST_REDIS_URL').not.toBe('');
+});
+
+/** Everything under the prefix, seen by a client that adds none itself. */
+async function keysUnder(redis: Redis, prefix: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const batch of redis.scanStream({ match: `${prefix}*`, count: 1000 })) {
+    found.push(...(batch as string[]));
+  }
+  return found;
+}
+
+async function openSpace() {
+  const prefix = `test-${randomUUID()}:`;
+  const clock = movableClock();
+  const connection = await connectRedis(url, { prefix });
+  const plain = new Redis(url);
+  return {
+    prefix,
+    clock,
+    connection,
+    plain,
+    /** Moves Redis' time by moving the ends of its windows. */
+    elapse: async (seconds: number) => {
+      clock.advance(seconds);
+      for (const name of await keysUnder(plain, prefix)) {
+        const left = (await plain.pttl(name)) - seconds * 1000;
+        if (left <= 0) await plain.del(name);
+        else await plain.pexpire(name, left);
+      }
+    },
+    dispose: async () => {
+      await connection[Symbol.asyncDispose]();
+      const left = await keysUnder(plain, prefix);
+      if (left.length > 0) await plain.del(...left);
+      plain.disconnect();
+    },
+  };
+}
+
+describe.skipIf(url === '')('on Redis', () => {
+  throttlingContract('Redis', async () => {
+    const { connection, clock, elapse, dispose } = await openSpace();
+    const redis = connection.client;
+    return {
+      open: (overrides) =>
+        createRedisThrottle({ redis, limits: resolveLimits(overrides), clock, key }),
+      elapse,
+      dispose,
+    };
+  });
+
+  it('shares its counts between replicas: 2 x 100 parallel charges, 5 pass (T5)', async () => {
+    const space = await openSpace();
+    onTestFinished(space.dispose);
+    const second = await connectRedis(url, { prefix: space.prefix });
+    const replicas = [space.connection, second].map(({ client }) =>
+      createRedisThrottle({ redis: client, limits: resolveLimits(), clock: space.clock, key }),
+    );
+    const charge = { limiter: 'sendsPerAddressShort', key: '+84912345678' } as const;
+    const verdicts = await Promise.all(
+      Array.from({ length: 100 }, () =>
+        replicas.map((replica) => replica.tryConsume([charge])),
+      ).flat(),
+    );
+    expect(verdicts.filter(({ admitted }) => admitted)).toHaveLength(5);
+    await second[Symbol.asyncDispose]();
+  });
+
+  it('stores no address in clear, and every key ends by itself (rule 22)', async () => {
+    const space = await openSpace();
+    onTestFinished(space.dispose);
+    const throttle = createRedisThrottle({
+      redis: space.connection.client,
+      limits: resolveLimits(),
+      clock: space.clock,
+      key,
+    });
+    const secrets = ['+84912345678', 'an@example.com', '203.0.113.9', 'x'.repeat(100_000)];
+    for (const secret of secrets) {
+      await throttle.consume([
+        { limiter: 'sendsPerAddressShort', key: secret },
+        { limiter: 'sendsPerAddressLong', key: secret },
+      ]);
+    }
+    const stored = await keysUnder(space.plain, space.prefix);
+    expect(stored).toHaveLength(8);
+    const digests = stored.map((name) => name.split(':').at(-1));
+    expect(new Set(digests).size).toBe(8);
+    for (const name of stored) {
+      expect(name.length).toBeLessThan(space.prefix.length + 80);
+      for (const secret of secrets) expect(name).not.toContain(secret);
+      expect(await space.plain.pttl(name)).toBeGreaterThan(0);
+    }
+  });
+
+  it('asks Redis nothing for a key it knows to be exhausted, until the recheck', async () => {
+    const space = await openSpace();
+    onTestFinished(space.dispose);
+    const throttle = createRedisThrottle({
+      redis: space.connection.client,
+      limits: resolveLimits({ callsPerSource: { points: 1, windowSeconds: 60 } }),
+      clock: space.clock,
+      key,
+    });
+    const call = [{ limiter: 'callsPerSource', key: 'a' }] as const;
+    await throttle.consume(call);
+    expect((await throttle.tryConsume(call)).admitted).toBe(false);
+    const [name = ''] = await keysUnder(space.plain, space.prefix);
+    expect(await space.plain.get(name)).toBe('2');
+    for (let i = 0; i < 20; i += 1) expect((await throttle.tryConsume(call)).admitted).toBe(false);
+    expect(await space.plain.get(name)).toBe('2');
+    space.clock.advance(3);
+    expect((await throttle.tryConsume(call)).admitted).toBe(false);
+    expect(await space.plain.get(name)).toBe('3');
+  });
+});
