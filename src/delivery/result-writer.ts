@@ -1,0 +1,104 @@
+import type { Clock } from '../core/clock.js';
+import type { Logger } from '../core/logger.js';
+import { type Db, shielded, sqlNow } from '../db/index.js';
+import { errorCode } from './error-code.js';
+import type { DeliveryLimits } from './limits.js';
+import { type FailedSend, finishFailed, finishSent } from './outbox-store.js';
+
+/** Writes the results of sends in batches: one statement for many messages. */
+export interface ResultWriter {
+  sent(id: string): void;
+  failed(failure: FailedSend): void;
+  /** Resolves when nothing waits to be written. */
+  settled(): Promise<void>;
+  /** From now on a failed write is not tried again. */
+  stop(): void;
+}
+
+interface Deps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: DeliveryLimits;
+}
+
+export function createResultWriter({ db, clock, log, limits }: Deps): ResultWriter {
+  const sent: string[] = [];
+  const failures: FailedSend[] = [];
+  const pause = createPause();
+  let writing: Promise<void> | undefined;
+  let stopped = false;
+
+  const waiting = (): number => sent.length + failures.length;
+
+  const run = async (): Promise<void> => {
+    try {
+      while (waiting() > 0) {
+        await pause.wait(limits.lingerMs, () => stopped || waiting() >= limits.batch);
+        await write(db, clock, limits.batch, sent, failures).catch(async (error: unknown) => {
+          log.warn({ error: errorCode(error), waiting: waiting() }, 'results of sends not written');
+          if (!stopped) await pause.wait(limits.retryMs, () => stopped);
+          else sent.length = failures.length = 0;
+        });
+      }
+    } finally {
+      // In the same turn as the last look at what waits: whatever is added later starts anew.
+      writing = undefined;
+    }
+  };
+
+  const add = <T>(list: T[], result: T): void => {
+    if (waiting() >= limits.results) {
+      log.error({ waiting: waiting() }, 'result of a send dropped: the message may be sent again');
+      return;
+    }
+    list.push(result);
+    // The call that happened to start this has an end of its own, which must not cut it short.
+    writing ??= shielded(run);
+    pause.check();
+  };
+
+  return {
+    sent: (id) => add(sent, id),
+    failed: (failure) => add(failures, failure),
+    settled: () => writing ?? Promise.resolve(),
+    stop() {
+      stopped = true;
+      pause.check();
+    },
+  };
+}
+
+/** One batch of each. Takes results off only once they are written: a failed write keeps them. */
+async function write(
+  db: Db,
+  clock: Clock,
+  limit: number,
+  sent: string[],
+  failures: FailedSend[],
+): Promise<void> {
+  const ids = sent.slice(0, limit);
+  if (ids.length > 0) await finishSent(db, sqlNow(clock), ids);
+  sent.splice(0, ids.length);
+  const batch = failures.slice(0, limit);
+  if (batch.length > 0) await finishFailed(db, sqlNow(clock), batch);
+  failures.splice(0, batch.length);
+}
+
+/** A pause that ends early when its condition holds at a `check`. One at a time. */
+function createPause(): { wait(ms: number, over: () => boolean): Promise<void>; check(): void } {
+  let check: () => void = () => {};
+  return {
+    wait: (ms, over) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        check = () => {
+          if (!over()) return;
+          clearTimeout(timer);
+          resolve();
+        };
+        check();
+      }),
+    check: () => check(),
+  };
+}

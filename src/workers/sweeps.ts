@@ -1,0 +1,116 @@
+import { type RawBuilder, sql } from 'kysely';
+import { ensureAuditPartitions } from '../audit/index.js';
+import type { Clock } from '../core/clock.js';
+import type { Logger } from '../core/logger.js';
+import { type Db, sqlNowOnce } from '../db/index.js';
+import { sweepOutbox } from '../delivery/index.js';
+import type { Sweep } from './sweeping-worker.js';
+
+/**
+ * What the house forgets, and when. Each is one statement of its own: it selects at most `limit` keys
+ * by an index, passes over locked rows, and deletes them. Counters and epochs are not swept: they
+ * are what refuses a replay.
+ */
+export function createSweeps(log: Logger): readonly Sweep[] {
+  return [
+    challenges,
+    claims,
+    expiredSessions,
+    endedSessions,
+    notices,
+    idempotencyKeys,
+    { name: 'outbox', sweep: (db, clock, limit) => sweepOutbox(db, sqlNowOnce(clock), limit) },
+    {
+      name: 'audit partitions',
+      async sweep(db, clock) {
+        await ensureAuditPartitions(db, clock, log);
+        return 0;
+      },
+    },
+  ];
+}
+
+/** A day after the end: until then a late answer finds a row, and so answers as it always did. */
+const challenges = sweepOf(
+  'challenges',
+  (now, limit) => sql`
+  with old as materialized (
+    select challenge_id from challenges where expires_at < ${now} - interval '1 day'
+    limit ${limit} for update skip locked)
+  delete from challenges c using old where c.challenge_id = old.challenge_id`,
+);
+
+/**
+ * A claim lives for 7 days without a live code. Issuing a code writes the claim's row too, so that
+ * a claim of which a code is being issued is locked here, or no longer fits afterwards.
+ */
+const claims = sweepOf(
+  'claims',
+  (now, limit) => sql`
+  with old as materialized (
+    select account_id, type, value from identifiers i
+    where i.state = 'claimed' and i.claim_expires_at < ${now}
+      and not exists (
+        select from challenges c
+        where c.account_id = i.account_id and c.purpose = 'verify' and c.used_at is null
+          and c.channel = case i.type when 'phone' then 'sms' else 'email' end
+          and c.expires_at > ${now})
+    order by i.claim_expires_at
+    limit ${limit} for update of i skip locked)
+  delete from identifiers i using old
+  where i.account_id = old.account_id and i.type = old.type and i.value = old.value
+    and i.state = 'claimed'`,
+);
+
+/** Two sweeps, since each has an index of its own. */
+const expiredSessions = sweepOf(
+  'expired sessions',
+  (now, limit) => sql`
+  with old as materialized (
+    select session_id from sessions where expires_at < ${now} - interval '30 days'
+    limit ${limit} for update skip locked)
+  delete from sessions s using old where s.session_id = old.session_id`,
+);
+
+const endedSessions = sweepOf(
+  'ended sessions',
+  (now, limit) => sql`
+  with old as materialized (
+    select session_id from sessions
+    where ended_at is not null and ended_at < ${now} - interval '30 days'
+    limit ${limit} for update skip locked)
+  delete from sessions s using old where s.session_id = old.session_id`,
+);
+
+/** Reads the whole table, which holds no more than the notices of one day. */
+const notices = sweepOf(
+  'notices',
+  (now, limit) => sql`
+  with old as materialized (
+    select account_id, kind from notices where sent_at < ${now} - interval '1 day'
+    limit ${limit} for update skip locked)
+  delete from notices n using old where n.account_id = old.account_id and n.kind = old.kind`,
+);
+
+const idempotencyKeys = sweepOf(
+  'idempotency keys',
+  (now, limit) => sql`
+  with old as materialized (
+    select caller, rpc, request_id from idempotency_keys where expires_at <= ${now}
+    limit ${limit} for update skip locked)
+  delete from idempotency_keys k using old
+  where k.caller = old.caller and k.rpc = old.rpc and k.request_id = old.request_id`,
+);
+
+function sweepOf(
+  name: string,
+  statement: (now: RawBuilder<Date>, limit: number) => RawBuilder<unknown>,
+): Sweep {
+  return {
+    name,
+    async sweep(db: Db, clock: Clock, limit: number): Promise<number> {
+      const { numAffectedRows } = await statement(sqlNowOnce(clock), limit).execute(db);
+      return Number(numAffectedRows ?? 0n);
+    },
+  };
+}
