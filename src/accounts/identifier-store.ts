@@ -1,0 +1,114 @@
+import { type RawBuilder, sql } from 'kysely';
+import type { IdentifierType } from '../core/contact.js';
+import { CLAIM_LIFETIME_DAYS, MAX_CLAIMS_PER_ADDRESS, type ProofPolicy, channelOfType } from './identifier.js';
+
+const CLAIM_LIFETIME = sql.raw(`interval '${CLAIM_LIFETIME_DAYS} days'`);
+
+/** CTE body: the username of a new account, which counts as verified (A1). */
+export function insertUsername(
+  now: RawBuilder<Date>,
+  username: string,
+  parts: { accountId: RawBuilder<unknown>; from: RawBuilder<unknown> },
+): RawBuilder<unknown> {
+  return sql`insert into identifiers (account_id, type, value, state, sign_in_enabled, proven_by, verified_at, created_at)
+    select ${parts.accountId}, 'username', ${username}::text, 'verified', true, 'sign_up', ${now}, ${now}
+    from ${parts.from}`;
+}
+
+/** An address that somebody claims. A claim reserves nothing (V6). */
+export interface Claim {
+  readonly type: 'email' | 'phone';
+  readonly value: string;
+}
+
+/**
+ * CTE bodies of a claim by the account of `from` (column `account_id`): the account's claim of another
+ * value falls, the oldest claims of others fall where there would be too many, and the claim stands,
+ * or stands longer. What the account holds stays until the new value is proven.
+ */
+export function claimAddress(
+  now: RawBuilder<Date>,
+  claim: Claim,
+  parts: { from: RawBuilder<unknown>; replaced: RawBuilder<unknown> },
+): { replaced: RawBuilder<unknown>; fallen: RawBuilder<unknown>; claimed: RawBuilder<unknown> } {
+  const type = sql`${claim.type}::text`;
+  const value = sql`${claim.value}::text`;
+  return {
+    replaced: sql`delete from identifiers i using ${parts.from} f
+      where i.account_id = f.account_id and i.type = ${type} and i.state = 'claimed' and i.value <> ${value}
+      returning i.account_id`,
+    fallen: sql`delete from identifiers i where i.state = 'claimed' and (i.account_id, i.type, i.value) in (
+      select o.account_id, o.type, o.value from identifiers o, ${parts.from} f
+      where o.type = ${type} and o.value = ${value} and o.state = 'claimed' and o.account_id <> f.account_id
+      order by o.created_at desc
+      offset ${sql.lit(MAX_CLAIMS_PER_ADDRESS - 1)} limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)}
+      for update of o skip locked)`,
+    claimed: sql`insert into identifiers (account_id, type, value, state, sign_in_enabled, claim_expires_at, created_at)
+      select f.account_id, ${type}, ${value}, 'claimed', false, ${now} + ${CLAIM_LIFETIME}, ${now}
+      from ${parts.from} f where (select count(*) from ${parts.replaced}) >= 0
+      on conflict on constraint identifiers_pkey do update set claim_expires_at = excluded.claim_expires_at
+      where identifiers.state = 'claimed'`,
+  };
+}
+
+/**
+ * CTE bodies of a proof by the account of `redeemed` (column `account_id`). They name each other:
+ * `collision`, `dropped` and `proven` are the names under which the statement must hold them.
+ *
+ * - `collision`: another account holds the address, or several do (disputed).
+ * - `dropped`: what the account had of this type, or under a collision only the claim.
+ * - `proven`: the address as the account's own. A rival that proved it a moment ago shows as a unique
+ *   violation on `identifiers_holder`: run the statement again, and it is a collision.
+ * - `rivals`: every rival claim falls (rule 10); rows that somebody works on are left to the sweeper.
+ *
+ * Under `PROOF_COLLISION=contact` the address becomes a contact, unless the account already holds a
+ * verified one of the type: trading a way in for a contact would not be what anybody asked for.
+ */
+export function proveAddress(
+  now: RawBuilder<Date>,
+  claim: Claim,
+  policy: ProofPolicy,
+): Record<'collision' | 'dropped' | 'proven' | 'rivals', RawBuilder<unknown>> {
+  const type = sql`${claim.type}::text`;
+  const value = sql`${claim.value}::text`;
+  const automatic = policy.promote[channelOfType(claim.type)] === 'automatic';
+  const mayBeContact =
+    policy.collision === 'refuse'
+      ? sql`false`
+      : sql`not exists (select from identifiers h, redeemed r where h.account_id = r.account_id
+          and h.type = ${type} and h.state in ('verified', 'lapsed', 'disputed'))`;
+  return {
+    collision: sql`select ${mayBeContact} as as_contact from redeemed r where exists (
+      select from identifiers h where h.type = ${type} and h.value = ${value}
+        and h.state in ('verified', 'lapsed', 'disputed') and h.account_id <> r.account_id)`,
+    dropped: sql`delete from identifiers i using redeemed r
+      where i.account_id = r.account_id and i.type = ${type}
+        and (i.state = 'claimed' or not exists (select from collision where not as_contact))
+      returning i.state, i.value, i.sign_in_enabled, i.kept_demoted`,
+    proven: sql`
+      insert into identifiers (account_id, type, value, state, sign_in_enabled, kept_demoted, proven_by, verified_at, created_at)
+      select r.account_id, ${type}, ${value}, case when c.as_contact then 'contact' else 'verified' end,
+        c.as_contact is null and (coalesce(h.sign_in_enabled, false)
+          or (${automatic}::boolean and not coalesce(h.kept_demoted, false))),
+        coalesce(h.kept_demoted, false), 'code', ${now}, ${now}
+      from redeemed r left join collision c on true left join dropped h on h.state <> 'claimed'
+      where coalesce(c.as_contact, true) and (select count(*) from dropped) >= 0
+      returning account_id, type, value, state, sign_in_enabled, verified_at`,
+    rivals: sql`delete from identifiers i where i.state = 'claimed' and (i.account_id, i.type, i.value) in (
+      select o.account_id, o.type, o.value from identifiers o, proven p
+      where p.state = 'verified' and o.type = p.type and o.value = p.value and o.state = 'claimed'
+        and o.account_id <> p.account_id
+      limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)} for update of o skip locked)`,
+  };
+}
+
+/**
+ * CTE body: the account that signs in with a value, active and by a verified handle (A3). Null type:
+ * a value that is no identifier, for which the same statement finds nobody.
+ */
+export function findHandle(type: IdentifierType | undefined, value: string): RawBuilder<unknown> {
+  return sql`select a.account_id, a.session_epoch, a.password_hash, a.password_pepper
+    from identifiers i join accounts a on a.account_id = i.account_id
+    where i.type = ${type ?? null}::text and i.value = ${value}::text and i.sign_in_enabled
+      and i.state = 'verified' and a.status = 'active'`;
+}

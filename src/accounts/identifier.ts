@@ -1,0 +1,55 @@
+import type { Channel, IdentifierType } from '../core/contact.js';
+
+/**
+ * How an identifier stands to its account (the table of meanings: docs/architecture.md).
+ *
+ * ```mermaid
+ * stateDiagram-v2
+ *   [*] --> claimed: somebody says so
+ *   claimed --> [*]: a rival proves it, or 7 days without a live code
+ *   claimed --> verified: proven by code
+ *   claimed --> contact: proven, but another account holds it (PROOF_COLLISION=contact)
+ *   contact --> verified: proven again, and nobody holds it
+ *   verified --> lapsed: force re-verification
+ *   lapsed --> verified: proven again
+ *   verified --> disputed: an operator-vouched holder meets a proof by code
+ * ```
+ */
+export type IdentifierState = 'claimed' | 'verified' | 'contact' | 'lapsed' | 'disputed';
+
+export interface Identifier {
+  readonly type: IdentifierType;
+  readonly value: string;
+  readonly state: IdentifierState;
+  readonly verifiedAt: Date | undefined;
+  readonly signInEnabled: boolean;
+}
+
+/** The badge: proven, and not lapsed or disputed since. */
+export function isVerified(identifier: Identifier): boolean {
+  return identifier.state === 'verified' || identifier.state === 'contact';
+}
+
+/** The identifier type that a channel proves. */
+export function typeOfChannel(channel: Channel): 'email' | 'phone' {
+  return channel === 'sms' ? 'phone' : 'email';
+}
+
+export function channelOfType(type: 'email' | 'phone'): Channel {
+  return type === 'phone' ? 'sms' : 'email';
+}
+
+/** What a proof does beyond proving (V7). */
+export interface ProofPolicy {
+  /** Whether a freshly proven channel becomes a sign-in handle by itself. */
+  readonly promote: Readonly<Record<Channel, 'automatic' | 'manual' | 'off'>>;
+  /** What happens when another account holds the address. */
+  readonly collision: 'refuse' | 'contact';
+}
+
+/** A claim without a live code falls after this long. */
+export const CLAIM_LIFETIME_DAYS = 7;
+/** Claims on one address; the oldest falls. */
+export const MAX_CLAIMS_PER_ADDRESS = 20;
+/** How recent an authentication must be to start a change of address (rule 12). */
+export const RECENT_AUTHENTICATION_SECONDS = 600;

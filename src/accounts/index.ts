@@ -1,0 +1,23 @@
+export type { Account, AccountStatus } from './account.js';
+export { insertAccount, liveSession, type NewAccount, readAccount } from './account-store.js';
+export {
+  type ConfirmedIdentifier,
+  type ConfirmIdentifierDeps,
+  type ConfirmIdentifierInput,
+  confirmIdentifier,
+} from './confirm-identifier.js';
+export { type AccountsReason, identifierTaken, reauthenticationRequired, usernameTaken } from './errors.js';
+export { type GetAccountDeps, getAccount } from './get-account.js';
+export {
+  channelOfType,
+  type Identifier,
+  isVerified,
+  type ProofPolicy,
+  typeOfChannel,
+} from './identifier.js';
+export { type Claim, claimAddress, findHandle, insertUsername } from './identifier-store.js';
+export {
+  type SendVerificationCodeDeps,
+  type SendVerificationCodeInput,
+  sendVerificationCode,
+} from './send-verification-code.js';

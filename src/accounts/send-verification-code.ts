@@ -1,0 +1,217 @@
+import { type RawBuilder, sql } from 'kysely';
+import { insertChange } from '../audit/index.js';
+import {
+  budgetsOfSend,
+  type Challenge,
+  type CodeDeps,
+  openSlot,
+  type PreparedCode,
+  prepareCode,
+  resendTooSoon,
+  verificationLocked,
+} from '../challenges/index.js';
+import type { PersonCall } from '../core/call.js';
+import type { Clock } from '../core/clock.js';
+import { type Channel, type Locale, maskDestination } from '../core/contact.js';
+import { fieldInvalid } from '../core/errors.js';
+import { type Db, sqlNow } from '../db/index.js';
+import { insertMessage } from '../delivery/index.js';
+import {
+  type IdempotencyDeps,
+  type IdempotentRequest,
+  findIdempotent,
+  insertIdempotent,
+  isNotRepeated,
+} from '../idempotency/index.js';
+import { accessTokenInvalid } from '../sessions/index.js';
+import { sendCharges, type Throttle } from '../throttling/index.js';
+import { liveSession } from './account-store.js';
+import { reauthenticationRequired } from './errors.js';
+import { RECENT_AUTHENTICATION_SECONDS, typeOfChannel } from './identifier.js';
+import { claimAddress } from './identifier-store.js';
+
+export interface SendVerificationCodeDeps extends CodeDeps, IdempotencyDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly throttle: Throttle;
+}
+
+export interface SendVerificationCodeInput {
+  readonly channel: Channel;
+  /** Canonical; absent: the one that waits on the account. */
+  readonly destination: string | undefined;
+  /** Proto field of the destination, for errors. */
+  readonly field: string;
+  readonly requestId: string | undefined;
+}
+
+/**
+ * Sends a code to the address that waits on the account, or to another one to link or change to,
+ * which the account thereby claims. The slot of this account and channel keeps its id; the code that
+ * was in it is dead.
+ *
+ * One PostgreSQL trip with a destination, whose limits the edge has charged; two, and a charge of its
+ * own between them, without (the first finds it). Atomic: slot, claim,
+ * message and audit stand together or not at all; the message is handed to the sender after commit.
+ *
+ * Throws `ACCESS_TOKEN_INVALID` (the session has ended), `FIELD_INVALID` (nothing waits to be
+ * confirmed), `REAUTHENTICATION_REQUIRED` (another address, and the last authentication is over ten
+ * minutes old), `VERIFICATION_LOCKED` (this person's own budget is shut), `RESEND_TOO_SOON`,
+ * `REQUEST_ID_REUSED`.
+ */
+export async function sendVerificationCode(
+  deps: SendVerificationCodeDeps,
+  call: PersonCall,
+  input: SendVerificationCodeInput,
+): Promise<Challenge> {
+  const destination = input.destination ?? (await waitingDestination(deps, call, input));
+  const prepared = prepareCode(deps, {
+    purpose: 'verify',
+    accountId: call.person.accountId,
+    channel: input.channel,
+    destination,
+    caller: call.caller,
+    locale: call.locale,
+  });
+  const request: IdempotentRequest = {
+    rpc: `send_${input.channel}_code`,
+    caller: call.caller,
+    requestId: input.requestId,
+    body: [call.person.accountId, input.destination ?? ''],
+  };
+  const row = await runSend(deps, call, { prepared, destination, channel: input.channel, request });
+  if (row === undefined) throw accessTokenInvalid();
+  if (row.challenge_id === null) {
+    if (await findIdempotent(deps, request)) return standingChallenge(row, input.channel, destination);
+    throw refusal(row, deps);
+  }
+  const message = row.long_code ? prepared.long : prepared.short;
+  deps.outbox.dispatch([{ ...message, message: { ...message.message, locale: row.locale } }]);
+  return {
+    challengeId: row.challenge_id,
+    channel: input.channel,
+    maskedDestination: prepared.maskedDestination,
+    expiresAt: row.expires_at,
+    resendAt: row.resend_at,
+  };
+}
+
+interface SendRow {
+  known: boolean;
+  locale: Locale;
+  account_wait: number | null;
+  cooldown_wait: number | null;
+  /** Null: nothing was sent. */
+  challenge_id: string | null;
+  expires_at: Date;
+  resend_at: Date;
+  long_code: boolean | null;
+  standing_id: string | null;
+}
+
+interface Send {
+  readonly prepared: PreparedCode;
+  readonly destination: string;
+  readonly channel: Channel;
+  readonly request: IdempotentRequest;
+}
+
+async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: Send) {
+  const { prepared, channel } = send;
+  const now = sql<Date>`(select now from t)`;
+  const claim = { type: typeOfChannel(channel), value: send.destination };
+  const claims = claimAddress(now, claim, { from: sql`slot`, replaced: sql`replaced` });
+  const message = (which: 'short' | 'long', when: RawBuilder<unknown>) =>
+    insertMessage(now, prepared[which], {
+      accountId: sql`s.account_id`,
+      locale: sql`s.locale`,
+      from: sql`(select slot.account_id, gate.locale from slot, gate where ${when}) s`,
+    });
+  const { rows } = await sql<SendRow>`
+    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    person as materialized (
+      select a.account_id, a.proof_epoch, coalesce(l.locale, ${call.locale}::text) as locale,
+        exists (select from identifiers i where i.account_id = a.account_id
+          and i.type = ${claim.type}::text and i.value = ${claim.value}::text) as known
+      from accounts a join account_settings l on l.account_id = a.account_id
+      where ${liveSession(now, call.person)}
+    ),
+    budgets as materialized (${budgetsOfSend(now, channel, {
+      account: { subject: sql`uuid_send(${call.person.accountId}::uuid)`, lane: 'session' },
+      address: { subject: sql`${prepared.slot.addressSubject}::bytea`, lanes: ['session'] },
+    })}),
+    standing as materialized (
+      select c.challenge_id, c.expires_at, c.resend_at from challenges c, person p
+      where c.account_id = p.account_id and c.channel = ${channel}::text and c.purpose = 'verify'
+    ),
+    gate as materialized (
+      select p.*, b.needs_long_code as long_code from person p, budgets b
+      where (p.known or ${recent(now, call)}) and b.account_wait is null and ${isNotRepeated(now, send.request)}
+    ),
+    slot as (${openSlot(now, prepared.slot, deps.codePolicy, sql`gate`)}),
+    replaced as (${claims.replaced}),
+    fallen as (${claims.fallen}),
+    claimed as (${claims.claimed}),
+    sent_short as (${message('short', sql`not slot.long_code`)}),
+    sent_long as (${message('long', sql`slot.long_code`)}),
+    audited as (${insertChange(
+      now,
+      {
+        eventId: deps.random.id(),
+        action: 'code_sent',
+        caller: call.caller,
+        requestId: call.requestId,
+        outcome: 'ok',
+        detail: { channel, purpose: 'verify' },
+      },
+      { accountId: sql`slot.account_id`, from: sql`slot` },
+    )}),
+    remembered as (${insertIdempotent(deps, now, send.request, { result: sql`'{}'::jsonb`, from: sql`slot` })})
+    select p.known or ${recent(now, call)} as known, p.locale, b.account_wait, s.challenge_id, s.long_code,
+      coalesce(s.expires_at, o.expires_at) as expires_at, coalesce(s.resend_at, o.resend_at) as resend_at,
+      o.challenge_id as standing_id, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
+    from person p cross join budgets b left join slot s on true left join standing o on true`.execute(deps.db);
+  return rows[0];
+}
+
+/** Whether the person authenticated lately enough to start a change of address (rule 12). */
+function recent(now: RawBuilder<Date>, call: PersonCall): RawBuilder<boolean> {
+  return sql<boolean>`(${call.person.authTime}::timestamptz >
+    ${now} - make_interval(secs => ${RECENT_AUTHENTICATION_SECONDS}::float8))`;
+}
+
+function refusal(row: SendRow, deps: SendVerificationCodeDeps) {
+  if (!row.known) return reauthenticationRequired();
+  if (row.account_wait !== null) return verificationLocked(row.account_wait);
+  return resendTooSoon(Math.max(1, row.cooldown_wait ?? deps.codePolicy.cooldownSeconds));
+}
+
+function standingChallenge(row: SendRow, channel: Channel, destination: string): Challenge {
+  if (row.standing_id === null) throw accessTokenInvalid();
+  return {
+    challengeId: row.standing_id,
+    channel,
+    maskedDestination: maskDestination(channel, destination),
+    expiresAt: row.expires_at,
+    resendAt: row.resend_at,
+  };
+}
+
+/** The claimed address, else the one that lapsed, else the one that is held: what a bare request means. */
+async function waitingDestination(
+  deps: SendVerificationCodeDeps,
+  call: PersonCall,
+  input: SendVerificationCodeInput,
+): Promise<string> {
+  const now = sqlNow(deps.clock);
+  const { rows } = await sql<{ value: string | null }>`
+    select (select i.value from identifiers i
+      where i.account_id = a.account_id and i.type = ${typeOfChannel(input.channel)}::text
+      order by i.state = 'claimed' desc, i.state = 'lapsed' desc limit 1) as value
+    from accounts a where ${liveSession(now, call.person)}`.execute(deps.db);
+  const found = rows[0];
+  if (found === undefined) throw accessTokenInvalid();
+  if (found.value === null) throw fieldInvalid(input.field, 'nothing waits to be confirmed: name an address');
+  await deps.throttle.consume(sendCharges(input.channel, found.value));
+  return found.value;
+}

@@ -1,0 +1,216 @@
+import { type RawBuilder, sql } from 'kysely';
+import type { Channel } from '../core/contact.js';
+import type { Clock } from '../core/clock.js';
+import { type Db, sqlNow } from '../db/index.js';
+import type { ChallengePurpose, CodePolicy, DrawnCode } from './code.js';
+import {
+  type BudgetPolicy,
+  CODE_WINDOW_FAILURES,
+  chargeBudgets,
+  isClosed,
+  isShut,
+  type Lane,
+  waitSeconds,
+} from './guess-budget.js';
+import type { ChargedGuess } from './judge-guess.js';
+
+const LIMIT = sql`${sql.lit(CODE_WINDOW_FAILURES)}`;
+
+/** What a send writes into a slot, whichever of the two codes the budgets ask for. */
+export interface SlotRequest {
+  /** The slot's id if this send is its first. */
+  readonly candidateId: string;
+  readonly purpose: ChallengePurpose;
+  readonly channel: Channel;
+  readonly caller: string;
+  readonly addressSubject: Buffer;
+  readonly destinationSealed: Buffer;
+  readonly short: DrawnCode;
+  readonly long: DrawnCode;
+}
+
+/**
+ * CTE body: opens the slot or rotates the code in it. `from` gives `account_id`, `proof_epoch` and
+ * `long_code`. Returns no row while the last send is cooling down: supersession and the hard cooldown
+ * are one statement.
+ */
+export function openSlot(
+  now: RawBuilder<Date>,
+  slot: SlotRequest,
+  policy: CodePolicy,
+  from: RawBuilder<unknown>,
+): RawBuilder<unknown> {
+  const digest = (row: RawBuilder<unknown>) =>
+    sql`(case when ${row}.long_code then ${slot.long.digest}::bytea else ${slot.short.digest}::bytea end)`;
+  return sql`
+    insert into challenges as c (challenge_id, account_id, purpose, channel, caller, address_subject,
+      destination_sealed, code_hash, long_code, proof_epoch, issued_at, expires_at, resend_at, used_at)
+    select ${slot.candidateId}::uuid, f.account_id, ${slot.purpose}::text, ${slot.channel}::text,
+      ${slot.caller}::text, ${slot.addressSubject}::bytea, ${slot.destinationSealed}::bytea,
+      sha256(${digest(sql`f`)} || uuid_send(${slot.candidateId}::uuid)), f.long_code, f.proof_epoch, ${now},
+      ${now} + make_interval(secs => ${policy.ttlSeconds}::float8),
+      ${now} + make_interval(secs => ${policy.cooldownSeconds}::float8), null
+    from ${from} f
+    on conflict (account_id, channel, purpose) do update set
+      caller = excluded.caller, address_subject = excluded.address_subject,
+      destination_sealed = excluded.destination_sealed,
+      code_hash = sha256(${digest(sql`excluded`)} || uuid_send(c.challenge_id)),
+      long_code = excluded.long_code, proof_epoch = excluded.proof_epoch, issued_at = excluded.issued_at,
+      expires_at = excluded.expires_at, resend_at = excluded.resend_at, used_at = null
+    where c.resend_at <= excluded.issued_at
+    returning c.challenge_id, c.account_id, c.long_code, c.expires_at, c.resend_at`;
+}
+
+/** CTE body, one row: how the budgets of a send stand. `address_shut` asks for the long code. */
+export function budgetsOfSend(
+  now: RawBuilder<Date>,
+  channel: Channel,
+  rows: {
+    account: { subject: RawBuilder<unknown>; lane: Lane } | undefined;
+    address: { subject: RawBuilder<unknown>; lanes: readonly Lane[] };
+  },
+): RawBuilder<unknown> {
+  const row = (subject: RawBuilder<unknown>, lanes: readonly Lane[]) => sql`
+    from guess_budgets g where g.subject = ${subject} and g.channel = ${channel}::text
+      and g.lane in (${sql.join(lanes.map((lane) => sql.lit(lane)))})`;
+  const account = rows.account;
+  return sql`select
+    ${
+      account === undefined
+        ? sql`null::int`
+        : sql`(select case when not ${isClosed(now, LIMIT)} then ${waitSeconds(now, LIMIT)} end
+          ${row(account.subject, [account.lane])})`
+    } as account_wait,
+    (exists (select ${row(rows.address.subject, rows.address.lanes)} and ${isShut(now, LIMIT)})
+      or ${
+        account === undefined
+          ? sql`false`
+          : sql`exists (select ${row(account.subject, [account.lane])} and ${isClosed(now, LIMIT)})`
+      }) as needs_long_code`;
+}
+
+/** Which challenge a guess is at: the one whose handle is shown, or the person's own slot. */
+export interface GuessTarget {
+  readonly challengeId: string | undefined;
+  /** The signed-in account; another account's challenge is then foreign. */
+  readonly accountId: string | undefined;
+  readonly purpose: ChallengePurpose;
+  readonly channel: Channel;
+  readonly caller: string;
+}
+
+export interface LiveChallenge<Context = unknown> extends ChargedGuess {
+  readonly challengeId: string;
+  readonly accountId: string;
+  readonly codeHash: Buffer;
+  readonly destinationSealed: Buffer;
+  readonly addressSubject: Buffer;
+  /** What the caller of `chargeGuess` asked to be read along. */
+  readonly context: Context;
+}
+
+interface GuessRow<Context> {
+  context: Context;
+  challenge_id: string;
+  account_id: string;
+  code_hash: Buffer;
+  destination_sealed: Buffer;
+  address_subject: Buffer;
+  long_code: boolean;
+  account_failures: number | null;
+  account_wait: number | null;
+  account_dead: boolean;
+  address_failures: number | null;
+  address_wait: number | null;
+  address_dead: boolean;
+}
+
+/**
+ * Finds the live challenge and charges the guess to the account's row and the address's row, in one
+ * statement that commits by itself (rule 2). Undefined: there is no live challenge, and nothing was
+ * charged. Of the challenge `c`, `epoch` renders its account's proof epoch (null where it may not be
+ * used) and `context` whatever else the caller wants to know in the same trip.
+ */
+export async function chargeGuess<Context>(
+  db: Db,
+  clock: Clock,
+  target: GuessTarget,
+  policy: BudgetPolicy,
+  parts: { epoch: RawBuilder<number | null>; context: RawBuilder<Context> },
+): Promise<LiveChallenge<Context> | undefined> {
+  const lane: Lane = target.accountId === undefined ? 'anonymous' : 'session';
+  const now = sql<Date>`(select now from t)`;
+  const { rows } = await sql<GuessRow<Context>>`
+    with t as materialized (select ${sqlNow(clock)} as now),
+    challenge as materialized (
+      select c.* from challenges c
+      where ${whichChallenge(target)} and c.purpose = ${target.purpose}::text
+        and c.channel = ${target.channel}::text and c.caller = ${target.caller}::text
+        and c.used_at is null and c.expires_at > ${now} and c.proof_epoch = ${parts.epoch}
+    ),
+    seen as materialized (
+      select s.kind, s.subject, ${waitSeconds(now, LIMIT)} as wait,
+        coalesce(g.locked_at >= s.issued_at, false) and not s.long_code as dead
+      from (
+        select 'account' as kind, uuid_send(account_id) as subject, issued_at, long_code from challenge
+        union all select 'address', address_subject, issued_at, long_code from challenge
+      ) s
+      left join guess_budgets g
+        on g.subject = s.subject and g.channel = ${target.channel}::text and g.lane = ${lane}::text
+    ),
+    chargeable as materialized (
+      select subject, ${LIMIT} as window_limit from seen
+      where not exists (select from seen where dead
+        ${lane === 'session' ? sql`` : sql`and kind = 'address'`})
+    ),
+    charged as (${chargeBudgets(now, { channel: target.channel, lane }, policy, sql`select * from chargeable`)})
+    select c.challenge_id, c.account_id, c.code_hash, c.destination_sealed, c.address_subject, c.long_code,
+      ac.failures as account_failures, a.wait as account_wait, a.dead as account_dead,
+      dc.failures as address_failures, d.wait as address_wait, d.dead as address_dead, ${parts.context} as context
+    from challenge c
+    join seen a on a.kind = 'account' left join charged ac on ac.subject = a.subject
+    join seen d on d.kind = 'address' left join charged dc on dc.subject = d.subject`.execute(db);
+  return rows[0] && toLiveChallenge(rows[0]);
+}
+
+/** CTE body: uses the challenge up, exactly once, while everything it was issued for still holds (rule 4). */
+export function redeemChallenge(
+  now: RawBuilder<Date>,
+  guess: LiveChallenge,
+  target: GuessTarget,
+  parts: { account: RawBuilder<unknown>; after: RawBuilder<unknown> },
+): RawBuilder<unknown> {
+  return sql`update challenges c set used_at = ${now}
+    from ${parts.account} a
+    where c.challenge_id = ${guess.challengeId}::uuid and c.account_id = a.account_id
+      and c.proof_epoch = a.proof_epoch and c.purpose = ${target.purpose}::text
+      and c.channel = ${target.channel}::text and c.caller = ${target.caller}::text
+      and c.code_hash = ${guess.codeHash}::bytea and c.used_at is null and c.expires_at > ${now}
+      and (select count(*) from ${parts.after}) >= 0
+    returning c.account_id`;
+}
+
+function whichChallenge(target: GuessTarget): RawBuilder<boolean> {
+  const byId = sql<boolean>`c.challenge_id = ${target.challengeId ?? null}::uuid`;
+  const byAccount = sql<boolean>`c.account_id = ${target.accountId ?? null}::uuid`;
+  if (target.challengeId === undefined) return byAccount;
+  return target.accountId === undefined ? byId : sql<boolean>`${byId} and ${byAccount}`;
+}
+
+function toLiveChallenge<Context>(row: GuessRow<Context>): LiveChallenge<Context> {
+  return {
+    challengeId: row.challenge_id,
+    accountId: row.account_id,
+    codeHash: row.code_hash,
+    destinationSealed: row.destination_sealed,
+    addressSubject: row.address_subject,
+    longCode: row.long_code,
+    context: row.context,
+    account: chargedRow(row.account_failures, row.account_wait, row.account_dead),
+    address: chargedRow(row.address_failures, row.address_wait, row.address_dead),
+  };
+}
+
+function chargedRow(failures: number | null, wait: number | null, dead: boolean) {
+  return { charged: failures !== null, failures: failures ?? 0, waitSeconds: wait, dead };
+}

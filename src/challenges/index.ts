@@ -1,0 +1,47 @@
+export type { Challenge } from './challenge.js';
+export {
+  budgetsOfSend,
+  chargeGuess,
+  type GuessTarget,
+  type LiveChallenge,
+  openSlot,
+  redeemChallenge,
+  type SlotRequest,
+} from './challenge-store.js';
+export {
+  type ChallengePurpose,
+  type CodeBinding,
+  type CodePolicy,
+  codeMatches,
+  type DrawnCode,
+  drawCode,
+  LONG_CODE_LENGTH,
+  parseCode,
+} from './code.js';
+export {
+  type ChallengesReason,
+  codeExpired,
+  resendTooSoon,
+  verificationLocked,
+} from './errors.js';
+export {
+  type BudgetPolicy,
+  chargeBudgets,
+  clearBudgets,
+  type GuessKey,
+  isClosed,
+  isShut,
+  type Lane,
+  lockBudgets,
+  PASSWORD_WINDOW_FAILURES,
+  waitSeconds,
+} from './guess-budget.js';
+export { mayCompare, wrongGuess } from './judge-guess.js';
+export {
+  addressSubject,
+  type CodeDeps,
+  openDestination,
+  type PreparedCode,
+  prepareCode,
+} from './prepare-code.js';
+export { loadBudgetSecret } from './budget-secret.js';
