@@ -1,0 +1,175 @@
+import { jwtVerify, SignJWT } from 'jose';
+import { z } from 'zod';
+import type { Clock } from '../core/clock.js';
+import type { Random } from '../core/ids.js';
+import type { EndedSessions } from './ended-sessions.js';
+import { accessTokenInvalid } from './errors.js';
+import { type Grant, rolesOf, type SessionScope } from './session.js';
+import { SIGNING_ALGORITHM } from './signing-key.js';
+import type { SigningKeys } from './signing-keys.js';
+
+/** Longer ones are refused unread. `MAX_GRANTS` of the organizations slice keeps ours below it. */
+export const MAX_ACCESS_TOKEN_LENGTH = 4_096;
+
+/** What an access token is to say. */
+export interface TokenGrant {
+  readonly accountId: string;
+  readonly sessionId: string;
+  readonly caller: string;
+  readonly authTime: Date;
+  readonly amr: readonly string[];
+  readonly scope: SessionScope;
+  readonly grants: readonly Grant[];
+  readonly platformRoles: readonly string[];
+}
+
+/** What a good access token says. */
+export interface AccessTokenClaims extends TokenGrant {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly tokenId: string;
+  readonly issuedAt: Date;
+  readonly expiresAt: Date;
+  readonly roles: readonly string[];
+}
+
+export interface AccessTokens {
+  readonly ttlSeconds: number;
+  issue(grant: TokenGrant): Promise<string>;
+  /** Throws ACCESS_TOKEN_INVALID. Reads no row and connects nowhere. */
+  verify(token: string): Promise<AccessTokenClaims>;
+}
+
+export interface AccessTokensDeps {
+  readonly keys: Pick<SigningKeys, 'current' | 'find'>;
+  /** TOKEN_ISSUER. */
+  readonly issuer: string;
+  /** TOKEN_AUDIENCE. */
+  readonly audience: string;
+  /** ACCESS_TOKEN_TTL. */
+  readonly ttlSeconds: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ended: Pick<EndedSessions, 'has'>;
+}
+
+const TYPE = 'at+jwt';
+/** Stricter than the decoders of base64url, which pass over white space. */
+const SHAPE = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+const claimsSchema = z.object({
+  iss: z.string(),
+  aud: z.string(),
+  sub: z.string(),
+  client_id: z.string(),
+  sid: z.string(),
+  iat: z.number(),
+  exp: z.number(),
+  jti: z.string(),
+  auth_time: z.number(),
+  amr: z.array(z.string()),
+  org: z.string().optional(),
+  merchant: z.string().optional(),
+  grants: z.array(z.object({ role: z.string(), merchant: z.string().optional() })),
+  roles: z.array(z.string()),
+  platform_roles: z.array(z.string()),
+});
+
+type Claims = z.output<typeof claimsSchema>;
+
+/** Access tokens as RFC 9068 has them: signed JWTs that anybody verifies offline (A6). */
+export function createAccessTokens(deps: AccessTokensDeps): AccessTokens {
+  const { keys, issuer, audience, ttlSeconds, clock, random, ended } = deps;
+  return {
+    ttlSeconds,
+    async issue(grant) {
+      const issuedAt = Math.floor(clock.now().getTime() / 1000);
+      const { kid, privateKey } = keys.current();
+      const claims: Claims = {
+        iss: issuer,
+        aud: audience,
+        iat: issuedAt,
+        exp: issuedAt + ttlSeconds,
+        jti: random.id(),
+        ...grantClaims(grant),
+      };
+      const token = await new SignJWT(claims)
+        .setProtectedHeader({ alg: SIGNING_ALGORITHM, typ: TYPE, kid })
+        .sign(privateKey);
+      if (token.length > MAX_ACCESS_TOKEN_LENGTH)
+        throw new Error('an access token became too long');
+      return token;
+    },
+    async verify(token) {
+      if (token.length > MAX_ACCESS_TOKEN_LENGTH || !SHAPE.test(token)) throw accessTokenInvalid();
+      const claims = await jwtVerify(token, ({ kid }) => known(keys, kid), {
+        algorithms: [SIGNING_ALGORITHM],
+        typ: TYPE,
+        issuer,
+        audience,
+        requiredClaims: ['exp'],
+        currentDate: clock.now(),
+      }).then(
+        ({ payload }) => claimsSchema.safeParse(payload).data,
+        // Whatever is wrong with it, and it is the caller's text that is wrong, has one answer.
+        () => undefined,
+      );
+      if (claims === undefined) throw accessTokenInvalid();
+      const read = readClaims(claims);
+      if (ended.has(read.sessionId, read.accountId, read.authTime)) throw accessTokenInvalid();
+      return read;
+    },
+  };
+}
+
+/** By name out of our own keys: a header's `jwk`, `jku` or `x5u` is never looked at. */
+function known(keys: Pick<SigningKeys, 'find'>, kid: string | undefined) {
+  const key = kid === undefined ? undefined : keys.find(kid);
+  if (key === undefined) throw accessTokenInvalid();
+  return key.publicKey;
+}
+
+function grantClaims(grant: TokenGrant) {
+  const { organizationId, merchantId } = grant.scope;
+  return {
+    sub: grant.accountId,
+    client_id: grant.caller,
+    sid: grant.sessionId,
+    auth_time: Math.floor(grant.authTime.getTime() / 1000),
+    amr: [...grant.amr],
+    ...(organizationId === undefined ? {} : { org: organizationId }),
+    ...(merchantId === undefined ? {} : { merchant: merchantId }),
+    grants: grant.grants.map(({ role, merchantId: merchant }) => ({
+      role,
+      ...(merchant === undefined ? {} : { merchant }),
+    })),
+    roles: [...rolesOf(grant.scope, grant.grants)],
+    platform_roles: [...grant.platformRoles],
+  };
+}
+
+function readClaims(claims: Claims): AccessTokenClaims {
+  const { org, merchant } = claims;
+  return {
+    issuer: claims.iss,
+    audience: claims.aud,
+    accountId: claims.sub,
+    caller: claims.client_id,
+    sessionId: claims.sid,
+    tokenId: claims.jti,
+    issuedAt: new Date(claims.iat * 1000),
+    expiresAt: new Date(claims.exp * 1000),
+    authTime: new Date(claims.auth_time * 1000),
+    amr: claims.amr,
+    scope: {
+      ...(org === undefined ? {} : { organizationId: org }),
+      ...(merchant === undefined ? {} : { merchantId: merchant }),
+    },
+    grants: claims.grants.map(({ role, merchant: merchantId }) => ({
+      role,
+      ...(merchantId === undefined ? {} : { merchantId }),
+    })),
+    roles: claims.roles,
+    platformRoles: claims.platform_roles,
+  };
+}

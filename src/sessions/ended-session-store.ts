@@ -1,0 +1,68 @@
+import { sql } from 'kysely';
+import type { Clock } from '../core/clock.js';
+import { type Db, sqlNowOnce } from '../db/index.js';
+
+/** Rows of one statement; a poll asks on until it gets fewer. */
+const PAGE = 5_000;
+
+/** Sign-ins of one account in one second that are told apart from those that were revoked in it. */
+const MAX_SURVIVORS = 100;
+
+export interface RevokedAccountRow {
+  readonly account_id: string;
+  /** Unix time of the second in which the epoch rose. */
+  readonly raised_second: number;
+  /** Sessions that began in that same second, after it. */
+  readonly survivors: readonly string[];
+}
+
+/** Ids of sessions that ended within the last `seconds`, page by page. */
+export async function* endedSince(
+  db: Db,
+  clock: Clock,
+  seconds: number,
+): AsyncGenerator<readonly string[]> {
+  // A cursor is text, because a `Date` has milliseconds and the column microseconds.
+  let after = { ended_at: '-infinity', session_id: '00000000-0000-0000-0000-000000000000' };
+  for (;;) {
+    const { rows } = await sql<typeof after>`
+      select ended_at::text as ended_at, session_id from sessions
+      where ended_at > ${sqlNowOnce(clock)} - make_interval(secs => ${seconds})
+        and (ended_at, session_id) > (${after.ended_at}::timestamptz, ${after.session_id}::uuid)
+      order by sessions.ended_at, session_id
+      limit ${PAGE}`.execute(db);
+    yield rows.map((row) => row.session_id);
+    const last = rows[PAGE - 1];
+    if (last === undefined) return;
+    after = last;
+  }
+}
+
+/** Accounts whose sessions were all revoked within the last `seconds`, page by page. */
+export async function* revokedSince(
+  db: Db,
+  clock: Clock,
+  seconds: number,
+): AsyncGenerator<readonly RevokedAccountRow[]> {
+  let after = { raised_at: '-infinity', account_id: '00000000-0000-0000-0000-000000000000' };
+  for (;;) {
+    const { rows } = await sql<RevokedAccountRow & typeof after>`
+      select e.account_id, e.raised_at::text as raised_at,
+        floor(extract(epoch from e.raised_at))::int8 as raised_second,
+        array(
+          select s.session_id from sessions s
+          where s.account_id = e.account_id and s.session_epoch >= e.session_epoch
+            and s.auth_time = date_trunc('second', e.raised_at)
+          limit ${MAX_SURVIVORS}
+        ) as survivors
+      from session_epochs e
+      where e.raised_at > ${sqlNowOnce(clock)} - make_interval(secs => ${seconds})
+        and (e.raised_at, e.account_id) > (${after.raised_at}::timestamptz, ${after.account_id}::uuid)
+      order by e.raised_at, e.account_id
+      limit ${PAGE}`.execute(db);
+    yield rows;
+    const last = rows[PAGE - 1];
+    if (last === undefined) return;
+    after = last;
+  }
+}

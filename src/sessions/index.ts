@@ -1,0 +1,47 @@
+export {
+  type AccessTokenClaims,
+  type AccessTokens,
+  type AccessTokensDeps,
+  createAccessTokens,
+  MAX_ACCESS_TOKEN_LENGTH,
+  type TokenGrant,
+} from './access-token.js';
+export {
+  createEndedSessions,
+  type EndedSessions,
+  type EndedSessionsDeps,
+} from './ended-sessions.js';
+export { accessTokenInvalid, refreshTokenInvalid, type SessionsReason } from './errors.js';
+export {
+  createRefreshTokens,
+  type NewRefreshToken,
+  type PresentedRefreshToken,
+  type RefreshTokens,
+  type SuccessorToken,
+} from './refresh-token.js';
+export {
+  type Grant,
+  RETRY_SECONDS,
+  rolesOf,
+  type SessionLifetime,
+  type SessionScope,
+  type TokenSet,
+} from './session.js';
+export {
+  type EndReason,
+  endSessions,
+  lockAndJudge,
+  moveSession,
+  rotateSession,
+  sessionIsAlive,
+} from './session-store.js';
+export { SIGNING_ALGORITHM, type SigningKey } from './signing-key.js';
+export { createSigningKeys, type SigningKeys, type SigningKeysDeps } from './signing-keys.js';
+export {
+  insertSession,
+  type PreparedSession,
+  prepareSession,
+  type SessionParts,
+  type StartedSessionRow,
+} from './start-session.js';
+export { type SessionDeps, type TokenSetInput, tokenSet } from './token-set.js';

@@ -1,0 +1,172 @@
+import { type RawBuilder, sql } from 'kysely';
+import { findHandle } from '../accounts/index.js';
+import { insertChange } from '../audit/index.js';
+import {
+  type BudgetPolicy,
+  chargeBudgets,
+  clearBudgets,
+  type GuessKey,
+  lockBudgets,
+  PASSWORD_WINDOW_FAILURES,
+  waitSeconds,
+} from '../challenges/index.js';
+import type { Call } from '../core/call.js';
+import type { Clock } from '../core/clock.js';
+import type { IdentifierType } from '../core/contact.js';
+import { type Db, sqlNow } from '../db/index.js';
+import { type GrantedScope, toScope, resolveScope, type ScopeRequest, type ScopeRow } from '../organizations/index.js';
+import type { PasswordHash } from '../passwords/index.js';
+import { insertSession, type PreparedSession, type SessionDeps } from '../sessions/index.js';
+
+/** Passwords are guessed at by people who are not signed in. */
+const KEY: GuessKey = { channel: 'password', lane: 'anonymous' };
+const now = sql<Date>`(select now from t)`;
+
+export interface PasswordGuess {
+  readonly account:
+    | { readonly accountId: string; readonly sessionEpoch: number; readonly password: PasswordHash | undefined }
+    | undefined;
+  /** Set where what was typed is locked, for whoever types it. */
+  readonly lockedSeconds: number | undefined;
+  /** Whether the account's own hash may be compared; a decoy is otherwise. */
+  readonly mayCompare: boolean;
+}
+
+interface GuessRow {
+  account_id: string | null;
+  session_epoch: number;
+  password_hash: string | null;
+  password_pepper: string | null;
+  typed_charged: boolean;
+  account_charged: boolean;
+  typed_wait: number | null;
+}
+
+/**
+ * Finds the account and charges the guess, in one statement that commits by itself: to what was typed,
+ * known or not (rule 8), and to the account. The account's long window closes only where another way
+ * back exists; for one without a proven channel waits just grow.
+ */
+export async function chargePassword(
+  deps: { readonly db: Db; readonly clock: Clock; readonly passwordBudget: BudgetPolicy },
+  typed: { type: IdentifierType | undefined; value: string; subject: Buffer },
+): Promise<PasswordGuess> {
+  const { rows } = await sql<GuessRow>`
+    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    handle as materialized (${findHandle(typed.type, typed.value)}),
+    chargeable as materialized (
+      select ${typed.subject}::bytea as subject, null::int as window_limit
+      union all
+      select uuid_send(h.account_id), case when exists (
+        select from identifiers i where i.account_id = h.account_id and i.type <> 'username' and i.state = 'verified'
+      ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end from handle h
+    ),
+    charged as (${chargeBudgets(now, KEY, deps.passwordBudget, sql`select * from chargeable`)})
+    select h.account_id, h.session_epoch, h.password_hash, h.password_pepper,
+      exists (select from charged where subject = ${typed.subject}::bytea) as typed_charged,
+      exists (select from charged where subject = uuid_send(h.account_id)) as account_charged,
+      (select ${waitSeconds(now, sql`2147483647`)} from guess_budgets g where g.subject = ${typed.subject}::bytea
+        and g.channel = 'password' and g.lane = 'anonymous') as typed_wait
+    from t left join handle h on true`.execute(deps.db);
+  const [row] = rows;
+  if (row === undefined) throw new Error('the statement always returns one row');
+  return toGuess(row, deps.passwordBudget);
+}
+
+function toGuess(row: GuessRow, policy: BudgetPolicy): PasswordGuess {
+  const password =
+    row.password_hash === null ? undefined : { hash: row.password_hash, pepper: row.password_pepper };
+  return {
+    account:
+      row.account_id === null
+        ? undefined
+        : { accountId: row.account_id, sessionEpoch: row.session_epoch, password },
+    lockedSeconds: row.typed_charged ? undefined : Math.max(1, row.typed_wait ?? policy.lockoutSeconds),
+    mayCompare: row.typed_charged && row.account_charged,
+  };
+}
+
+export interface OpenedSession {
+  /** Undefined: the password was right, and the scope is not granted. */
+  readonly grant: (GrantedScope & { readonly authTime: Date }) | undefined;
+}
+
+interface OpenedRow extends ScopeRow {
+  auth_time: Date | null;
+}
+
+/**
+ * What a proven password does: clears the budgets, replaces an outdated hash, begins the session.
+ * Undefined: the account was blocked or its password changed since the guess was charged.
+ */
+export async function openSession(
+  deps: SessionDeps & { readonly db: Db; readonly clock: Clock },
+  call: Call,
+  input: {
+    account: NonNullable<PasswordGuess['account']>;
+    subject: Buffer;
+    rehashed: PasswordHash | undefined;
+    session: PreparedSession;
+    scope: ScopeRequest | undefined;
+  },
+): Promise<OpenedSession | undefined> {
+  const subjects = sql`select uuid_send(account_id) from account union all select ${input.subject}::bytea`;
+  const granted = sql`account a, scope where scope.scope_granted`;
+  const { rows } = await sql<OpenedRow>`
+    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    account as materialized (
+      select a.account_id, a.session_epoch, a.last_organization_id as preferred_organization_id,
+        null::uuid as preferred_merchant_id
+      from accounts a
+      where a.account_id = ${input.account.accountId}::uuid and a.status = 'active'
+        and a.session_epoch = ${input.account.sessionEpoch}::int
+      for no key update
+    ),
+    locked as materialized (${lockBudgets(KEY, subjects)}),
+    cleared as (${clearBudgets(KEY, {
+      locked: sql`select subject from locked`,
+      refund: 1,
+      when: sql`select from account`,
+    })}),
+    scope as materialized (${resolveScope({ who: sql`account`, requested: input.scope })}),
+    touched as (${rememberSignIn(input.rehashed, input.scope)}),
+    session as (${insertSession(now, input.session, deps.sessionLifetime, {
+      accountId: sql`a.account_id`,
+      sessionEpoch: sql`a.session_epoch`,
+      organizationId: sql`scope.organization_id`,
+      merchantId: sql`scope.merchant_id`,
+      from: sql`(select a.account_id, a.session_epoch from ${granted}) a cross join scope`,
+    })}),
+    audited as (${insertChange(
+      now,
+      {
+        eventId: deps.random.id(),
+        action: 'session_started',
+        caller: call.caller,
+        requestId: call.requestId,
+        outcome: 'ok',
+        detail: { sessionId: input.session.sessionId, amr: input.session.amr },
+      },
+      { accountId: sql`session.account_id`, from: sql`session` },
+    )})
+    select scope.*, s.auth_time from scope left join session s on true`.execute(deps.db);
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  return { grant: row.auth_time === null ? undefined : { ...toScope(row), authTime: row.auth_time } };
+}
+
+/** The account's row, where the sign-in changes it: a better hash, a chosen organization. */
+function rememberSignIn(
+  rehashed: PasswordHash | undefined,
+  requested: ScopeRequest | undefined,
+): RawBuilder<unknown> {
+  if (rehashed === undefined && requested === undefined) return sql`select 1`;
+  const hash =
+    rehashed === undefined
+      ? sql``
+      : sql`password_hash = ${rehashed.hash}::text, password_pepper = ${rehashed.pepper}::text`;
+  const organization = requested === undefined ? sql`` : sql`last_organization_id = scope.organization_id`;
+  const comma = rehashed === undefined || requested === undefined ? sql`` : sql`, `;
+  return sql`update accounts a set ${hash}${comma}${organization} from account, scope
+    where a.account_id = account.account_id and scope.scope_granted`;
+}

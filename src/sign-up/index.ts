@@ -1,0 +1,1 @@
+export { type SignedUp, type SignUpDeps, type SignUpInput, signUp } from './sign-up.js';

@@ -1,0 +1,237 @@
+import { type RawBuilder, sql } from 'kysely';
+import {
+  type Account,
+  claimAddress,
+  type Identifier,
+  insertAccount,
+  insertUsername,
+  typeOfChannel,
+} from '../accounts/index.js';
+import { insertChange } from '../audit/index.js';
+import {
+  budgetsOfSend,
+  type Challenge,
+  type CodeDeps,
+  openDestination,
+  openSlot,
+  type PreparedCode,
+} from '../challenges/index.js';
+import type { Call } from '../core/call.js';
+import type { Clock } from '../core/clock.js';
+import { type Channel, maskDestination } from '../core/contact.js';
+import { type Db, sqlNow } from '../db/index.js';
+import { insertMessage } from '../delivery/index.js';
+import {
+  type IdempotencyDeps,
+  type IdempotentRequest,
+  insertIdempotent,
+  isNotRepeated,
+} from '../idempotency/index.js';
+import { insertOrganization, insertRoleAssignment } from '../organizations/index.js';
+import type { PasswordHash } from '../passwords/index.js';
+import { insertSession, type PreparedSession, type SessionDeps } from '../sessions/index.js';
+import type { SignUpInput } from './sign-up.js';
+
+export interface NewSignUp extends SignUpInput {
+  readonly accountId: string;
+  readonly passwordHash: PasswordHash;
+  readonly auditKey: Buffer;
+  readonly organizationId: string;
+  readonly organizationName: string;
+  readonly session: PreparedSession;
+  readonly codes: readonly PreparedCode[];
+  readonly request: IdempotentRequest;
+}
+
+export interface SignUpDone {
+  readonly account: Account;
+  readonly authTime: Date;
+  /** In the order of the codes. */
+  readonly challenges: readonly (Omit<Challenge, 'maskedDestination'> & { readonly longCode: boolean })[];
+}
+
+interface StoreDeps extends CodeDeps, IdempotencyDeps, SessionDeps {
+  readonly db: Db;
+  readonly clock: Clock;
+}
+
+interface SignUpRow {
+  created_at: Date;
+  auth_time: Date;
+  slots: { channel: Channel; challenge_id: string; long_code: boolean; expires_at: string; resend_at: string }[];
+}
+
+const now = sql<Date>`(select now from t)`;
+
+/**
+ * The whole sign-up in one statement. Undefined: an earlier call with this `request_id` made it.
+ * A username that stands already shows as a unique violation on `identifiers_holder`.
+ */
+export async function insertSignUp(
+  deps: StoreDeps,
+  call: Call,
+  draft: NewSignUp,
+): Promise<SignUpDone | undefined> {
+  const accountId = sql`${draft.accountId}::uuid`;
+  const fresh = sql`fresh`;
+  const parts = insertAccount(
+    now,
+    { ...draft, password: draft.passwordHash, displayName: draft.displayName ?? '' },
+    fresh,
+  );
+  const slots = draft.codes.map((code) => sql`select ${code.slot.channel}::text as channel, s.challenge_id, s.long_code,
+    s.expires_at, s.resend_at from ${slotName(code)} s`);
+  const noSlots = sql`select null::text as channel, null::uuid as challenge_id, false as long_code,
+    null::timestamptz as expires_at, null::timestamptz as resend_at where false`;
+  const { rows } = await sql<SignUpRow>`
+    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    fresh as materialized (select 1 as one where ${isNotRepeated(now, draft.request)}),
+    organization as (${insertOrganization(now, { organizationId: draft.organizationId, name: draft.organizationName }, fresh)}),
+    account as (${parts.account}),
+    profile as (${parts.profile}),
+    settings as (${parts.settings}),
+    ${sql.join(
+      draft.codes.map((code) => codeSteps(deps, code)),
+      sql` `,
+    )}
+    username as (${insertUsername(now, draft.username, { accountId, from: fresh })}),
+    owner as (${insertRoleAssignment(
+      now,
+      { id: deps.random.id(), role: 'owner', organizationId: draft.organizationId },
+      { accountId, from: fresh },
+    )}),
+    session as (${insertSession(now, draft.session, deps.sessionLifetime, {
+      accountId: sql`a.account_id`,
+      sessionEpoch: sql`a.session_epoch`,
+      organizationId: sql`${draft.organizationId}::uuid`,
+      merchantId: sql`null::uuid`,
+      from: sql`account a`,
+    })}),
+    audited as (${insertChange(
+      now,
+      {
+        eventId: deps.random.id(),
+        action: 'account_created',
+        caller: call.caller,
+        requestId: call.requestId,
+        outcome: 'ok',
+        detail: { channels: draft.codes.map((code) => code.slot.channel) },
+      },
+      { accountId: sql`account.account_id`, from: sql`account` },
+    )}),
+    remembered as (${insertIdempotent(deps, now, draft.request, {
+      result: sql`jsonb_build_object('account_id', account.account_id)`,
+      from: sql`account`,
+    })})
+    select a.created_at, s.auth_time, coalesce((select jsonb_agg(to_jsonb(c))
+      from (${sql.join([noSlots, ...slots], sql` union all `)}) c), '[]') as slots
+    from account a cross join session s`.execute(deps.db);
+  return rows[0] && toDone(rows[0], draft);
+}
+
+const slotName = (code: PreparedCode) => sql.raw(`slot_${code.slot.channel}`);
+
+/** The CTEs of one claimed channel, each with its trailing comma, in the lock order of the house. */
+function codeSteps(deps: StoreDeps, code: PreparedCode): RawBuilder<unknown> {
+  const { channel } = code.slot;
+  const named = (name: string) => sql.raw(`${name}_${channel}`);
+  const slot = slotName(code);
+  const claim = { type: typeOfChannel(channel), value: code.short.message.to };
+  const claims = claimAddress(now, claim, { from: slot, replaced: named('replaced') });
+  const message = (which: 'short' | 'long', when: RawBuilder<unknown>) =>
+    insertMessage(now, code[which], {
+      accountId: sql`s.account_id`,
+      locale: sql`${code[which].message.locale}::text`,
+      from: sql`${slot} s where ${when}`,
+    });
+  return sql`
+    ${named('budgets')} as materialized (${budgetsOfSend(now, channel, {
+      account: undefined,
+      address: { subject: sql`${code.slot.addressSubject}::bytea`, lanes: ['anonymous', 'session'] },
+    })}),
+    ${slot} as (${openSlot(
+      now,
+      code.slot,
+      deps.codePolicy,
+      sql`(select a.account_id, a.proof_epoch, b.needs_long_code as long_code from account a, ${named('budgets')} b)`,
+    )}),
+    ${named('replaced')} as (${claims.replaced}),
+    ${named('fallen')} as (${claims.fallen}),
+    ${named('claimed')} as (${claims.claimed}),
+    ${named('short')} as (${message('short', sql`not s.long_code`)}),
+    ${named('long')} as (${message('long', sql`s.long_code`)}),`;
+}
+
+function toDone(row: SignUpRow, draft: NewSignUp): SignUpDone {
+  const claims = draft.codes.map(
+    (code): Identifier => ({
+      type: typeOfChannel(code.slot.channel),
+      value: code.short.message.to,
+      state: 'claimed',
+      verifiedAt: undefined,
+      signInEnabled: false,
+    }),
+  );
+  const username: Identifier = {
+    type: 'username',
+    value: draft.username,
+    state: 'verified',
+    verifiedAt: row.created_at,
+    signInEnabled: true,
+  };
+  return {
+    authTime: row.auth_time,
+    account: {
+      accountId: draft.accountId,
+      status: 'active',
+      displayName: draft.displayName ?? '',
+      locale: draft.locale,
+      identifiers: [username, ...claims],
+      createdAt: row.created_at,
+      updatedAt: row.created_at,
+      revision: 1,
+    },
+    challenges: draft.codes.map((code) => {
+      const slot = row.slots.find(({ channel }) => channel === code.slot.channel);
+      if (slot === undefined) throw new Error('a new account has a slot for each of its claims');
+      return {
+        challengeId: slot.challenge_id,
+        channel: slot.channel,
+        longCode: slot.long_code,
+        expiresAt: new Date(slot.expires_at),
+        resendAt: new Date(slot.resend_at),
+      };
+    }),
+  };
+}
+
+/** Condition on an account `a`. */
+export const whoIs = (accountId: string) => sql<boolean>`a.account_id = ${accountId}::uuid`;
+
+interface ChallengeRow {
+  challenge_id: string;
+  channel: Channel;
+  destination_sealed: Buffer;
+  expires_at: Date;
+  resend_at: Date;
+}
+
+/** The slots of an account as they stand: what a repeated sign-up answers. */
+export async function readChallenges(
+  deps: Pick<StoreDeps, 'db' | 'dataKeys'>,
+  accountId: string,
+): Promise<readonly Challenge[]> {
+  const { rows } = await sql<ChallengeRow>`
+    select c.challenge_id, c.channel, c.destination_sealed, c.expires_at, c.resend_at from challenges c
+    where c.account_id = ${accountId}::uuid and c.purpose = 'verify' order by c.channel`.execute(deps.db);
+  return rows.map((row) => ({
+    challengeId: row.challenge_id,
+    channel: row.channel,
+    maskedDestination: maskDestination(
+      row.channel,
+      openDestination(deps.dataKeys, accountId, row.channel, row.destination_sealed),
+    ),
+    expiresAt: row.expires_at,
+    resendAt: row.resend_at,
+  }));
+}
