@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { Metadata } from '@grpc/grpc-js';
+import type { Call, Person, PersonCall } from '../core/call.js';
+import { fieldInvalid } from '../core/errors.js';
+import { parseSourceAddress } from '../throttling/index.js';
+import type { PersonNeed } from './rpc-policies.js';
+
+/** Metadata keys of the contract. */
+export const REQUEST_ID_KEY = 'countersign-request-id';
+export const CALLER_KEY = 'countersign-caller-key';
+export const CLIENT_ADDRESS_KEY = 'countersign-client-address';
+export const RETRY_AFTER_KEY = 'retry-after';
+
+/** A call, and what a service file may say about it besides its answer. */
+export interface RpcCall extends Call {
+  /** Names the account in the audit, where no access token does: a sign-in, a confirmation. */
+  readonly attribute: (accountId: string) => void;
+  /** Puts `retry-after` on an answer that succeeds: an anonymous call that was held back (T4). */
+  readonly holdBack: (seconds: number) => void;
+}
+
+/** The call as the RPC's policy promises it. */
+export type CallFor<Need extends PersonNeed> = Need extends 'required'
+  ? RpcCall & PersonCall
+  : Need extends 'optional'
+    ? RpcCall & { readonly person: Person | undefined }
+    : RpcCall;
+
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** The caller's id where it has a sane shape, else one of ours: a call is not refused for its name. */
+export function requestIdOf(metadata: Metadata): string {
+  const given = only(metadata, REQUEST_ID_KEY);
+  return given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+/**
+ * The person's address (rule 21). A caller that has shown its key speaks for the person; anybody else
+ * is the peer of the connection, whatever they claim.
+ */
+export function sourceOf(metadata: Metadata, peer: string, authenticated: boolean): string {
+  if (!authenticated) return peerAddress(peer);
+  const claimed = metadata.get(CLIENT_ADDRESS_KEY);
+  if (claimed.length === 0) return peerAddress(peer);
+  const address = claimed.length === 1 ? parseSourceAddress(String(claimed[0])) : undefined;
+  if (address === undefined) {
+    throw fieldInvalid(
+      CLIENT_ADDRESS_KEY,
+      'must be exactly one IPv4 or IPv6 address, without a port',
+    );
+  }
+  return address;
+}
+
+/** Stands for a peer without an address: one that came through a Unix socket, or has just left. */
+const NO_ADDRESS = '::';
+
+/** grpc-js says `address:port`, IPv6 without brackets. */
+function peerAddress(peer: string): string {
+  // A link-local peer's zone is this machine's business.
+  const host = peer.replace(/:\d+$/, '').replace(/%.*$/, '');
+  const address = isIP(host) === 0 ? peer : host;
+  return parseSourceAddress(address) ?? NO_ADDRESS;
+}
+
+/** The value of a key that is given exactly once; two values could mean two things. */
+export function only(metadata: Metadata, key: string): string | undefined {
+  const values = metadata.get(key);
+  return values.length === 1 ? String(values[0]) : undefined;
+}

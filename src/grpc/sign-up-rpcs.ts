@@ -1,0 +1,60 @@
+import { parseEmail, parseLocale, parseName, parsePhone, parseUsername, type PhonePolicy } from '../core/contact.js';
+import { parseNewPassword, type PasswordPolicy } from '../passwords/index.js';
+import { type SignUpDeps, signUp } from '../sign-up/index.js';
+import { sendCharges, sourceCharges } from '../throttling/index.js';
+import { toAccountMessage } from './account-mapper.js';
+import { authRpc } from './auth-rpcs.js';
+import { toChallengeMessage } from './challenge-mapper.js';
+import { given, optionalUuid, together } from './parse.js';
+import { toTokenSetMessage } from './token-mapper.js';
+
+/** Code points of a name that people read. */
+const MAX_NAME = 100;
+
+export interface SignUpRpcDeps extends SignUpDeps {
+  readonly phonePolicy: PhonePolicy;
+  readonly passwordPolicy: PasswordPolicy;
+}
+
+export function signUpRpcs(deps: SignUpRpcDeps) {
+  return {
+    signUp: authRpc('signUp', {
+      parse: (request) => {
+        const { username, email, phoneNumber, displayName, organizationName } = request;
+        const region = given(request.region) ?? deps.defaultRegion;
+        const personal = [username, email, phoneNumber, displayName].filter((part) => part !== undefined);
+        const optional = <T>(value: string | undefined, read: (text: string) => T): T | undefined => {
+          const text = given(value);
+          return text === undefined ? undefined : read(text);
+        };
+        return together({
+          username: () => parseUsername('username', username),
+          password: () => parseNewPassword('password', request.password, deps.passwordPolicy, personal),
+          email: () => optional(email, (text) => parseEmail('email', text)),
+          phone: () => optional(phoneNumber, (text) => parsePhone('phone_number', text, region, deps.phonePolicy)),
+          displayName: () => optional(displayName, (text) => parseName('display_name', text, { max: MAX_NAME })),
+          locale: () => parseLocale('locale', request.locale),
+          organizationName: () =>
+            optional(organizationName, (text) => parseName('organization_name', text, { max: MAX_NAME })),
+          requestId: () => optionalUuid('request_id', request.requestId),
+        });
+      },
+      charges: ({ email, phone }, call) => [
+        ...sourceCharges('signUpsPerSource', call.source),
+        { limiter: 'signUpsInAll', key: '' },
+        ...(email === undefined ? [] : sendCharges('email', email)),
+        ...(phone === undefined ? [] : sendCharges('sms', phone)),
+      ],
+      run: async (input, call) => {
+        const done = await signUp(deps, call, input);
+        call.attribute(done.account.accountId);
+        return done;
+      },
+      toResponse: ({ account, tokens, challenges }) => ({
+        account: toAccountMessage(account),
+        tokens: toTokenSetMessage(tokens),
+        challenges: challenges.map(toChallengeMessage),
+      }),
+    }),
+  };
+}

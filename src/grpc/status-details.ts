@@ -1,0 +1,103 @@
+import { Metadata, status } from '@grpc/grpc-js';
+import { BadRequest, ErrorInfo, RetryInfo } from '../../generated/google/rpc/error_details.js';
+import { Status } from '../../generated/google/rpc/status.js';
+import { DomainError } from '../core/errors.js';
+import type { Random } from '../core/ids.js';
+import { isCancelled, isUnavailable } from '../db/index.js';
+import { RETRY_AFTER_KEY } from './call-context.js';
+import { CallEndedError } from './deadline.js';
+import { type EdgeReason, isReason, type Reason, statusOf } from './status.js';
+
+const DOMAIN = 'countersign.v1';
+const DETAILS_KEY = 'grpc-status-details-bin';
+const TYPE_URL = 'type.googleapis.com/google.rpc.';
+
+/** A failure as it is told: to the client, to the log and to the audit. */
+export interface Failure {
+  readonly code: status;
+  readonly message: string;
+  /** For the log and the audit: the reason, or the status where the contract has no reason. */
+  readonly outcome: string;
+  /** Goes to the client as trailers. */
+  readonly metadata: Metadata;
+  /** Set for a fault of ours, which is logged with its stack under this name. */
+  readonly reference: string | undefined;
+}
+
+/**
+ * What a thrown value tells the client. A `DomainError` speaks for itself; what the database says
+ * while it is away becomes `UNAVAILABLE`; anything else keeps what it knows to itself, and the client
+ * gets `reference` to ask about (rule 20).
+ */
+export function failureOf(error: unknown, random: Pick<Random, 'handle'>): Failure {
+  if (error instanceof CallEndedError) return ended(error);
+  if (error instanceof DomainError && isReason(error.reason)) {
+    return told(error.reason, error.message, error);
+  }
+  if (isUnavailable(error) || isCancelled(error)) {
+    return edge(
+      'DEPENDENCY_UNAVAILABLE',
+      'something that this service needs is away; try again',
+      {},
+    );
+  }
+  const reference = random.handle();
+  const message = 'an unexpected error; its reference names it in the logs';
+  return { ...edge('INTERNAL', message, { reference }), reference };
+}
+
+function edge(
+  reason: EdgeReason,
+  message: string,
+  metadata: Readonly<Record<string, string>>,
+): Failure {
+  return told(reason, message, { metadata, violations: [], retryAfterSeconds: undefined });
+}
+
+type Told = Pick<DomainError, 'metadata' | 'violations' | 'retryAfterSeconds'>;
+
+function told(reason: Reason, message: string, error: Told): Failure {
+  const code = statusOf[reason];
+  const details = [
+    any('ErrorInfo', ErrorInfo.encode({ reason, domain: DOMAIN, metadata: error.metadata })),
+  ];
+  if (error.violations.length > 0) {
+    details.push(any('BadRequest', BadRequest.encode({ fieldViolations: [...error.violations] })));
+  }
+  const metadata = new Metadata();
+  if (error.retryAfterSeconds !== undefined) {
+    const seconds = wholeSeconds(error.retryAfterSeconds);
+    const retryDelay = { seconds: BigInt(seconds), nanos: 0 };
+    details.push(any('RetryInfo', RetryInfo.encode({ retryDelay })));
+    metadata.set(RETRY_AFTER_KEY, String(seconds));
+  }
+  attach(metadata, code, message, details);
+  return { code, message, outcome: reason, metadata, reference: undefined };
+}
+
+/** The contract has no reason for these two: gRPC's own status says all there is. */
+function ended({ ending, message }: CallEndedError): Failure {
+  const code = ending === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED;
+  const metadata = new Metadata();
+  attach(metadata, code, message, []);
+  return { code, message, outcome: status[code], metadata, reference: undefined };
+}
+
+function attach(
+  metadata: Metadata,
+  code: status,
+  message: string,
+  details: Status['details'],
+): void {
+  const encoded = Status.encode({ code, message, details }).finish();
+  metadata.set(DETAILS_KEY, Buffer.from(encoded));
+}
+
+function any(name: string, writer: { finish(): Uint8Array }): Status['details'][number] {
+  return { typeUrl: TYPE_URL + name, value: Buffer.from(writer.finish()) };
+}
+
+/** Never 0, which would say "now". */
+export function wholeSeconds(seconds: number): number {
+  return Math.max(1, Math.ceil(seconds));
+}

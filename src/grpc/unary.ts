@@ -1,0 +1,249 @@
+import type { BinaryReader } from '@bufbuild/protobuf/wire';
+import {
+  type handleUnaryCall,
+  Metadata,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import type { AccessLog } from '../audit/index.js';
+import { type Caller, callerNotAllowed, callerUnknown } from '../callers/index.js';
+import type { Person } from '../core/call.js';
+import type { Clock } from '../core/clock.js';
+import { negotiateLocale } from '../core/contact.js';
+import type { Random } from '../core/ids.js';
+import type { Logger } from '../core/logger.js';
+import { withSignal } from '../db/index.js';
+import { accessTokenInvalid } from '../sessions/index.js';
+import { type Charge, compoundKey, sourceCharges } from '../throttling/index.js';
+import {
+  CALLER_KEY,
+  type CallFor,
+  only,
+  REQUEST_ID_KEY,
+  RETRY_AFTER_KEY,
+  type RpcCall,
+  requestIdOf,
+  sourceOf,
+} from './call-context.js';
+import { type Watch, watchCall } from './deadline.js';
+import { decode } from './parse.js';
+import type { PersonNeed, RpcPolicy } from './rpc-policies.js';
+import { failureOf, wholeSeconds } from './status-details.js';
+
+/**
+ * One RPC as a service file writes it: parse → call → map. Methods, so that a list of RPCs can forget
+ * what passes between an RPC's own steps.
+ */
+export interface Rpc<
+  Need extends PersonNeed,
+  Request,
+  Response,
+  Input = unknown,
+  Output = unknown,
+> {
+  /** Judges shapes alone. Throws a `DomainError`; then nothing is charged (P2). */
+  parse(request: Request, call: CallFor<Need>): Input;
+  /** Soft limits of its own, consumed in one round trip with the edge's. */
+  charges?(input: Input, call: CallFor<Need>): readonly Charge[];
+  /** The use-case. */
+  run(input: Input, call: CallFor<Need>): Promise<Output>;
+  toResponse(output: Output): Response;
+}
+
+export interface EdgeDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly audit: Pick<AccessLog, 'record'>;
+  /** Finds a calling service by its key. */
+  readonly callers: { find(key: string): Promise<Caller | undefined> };
+  /** Whether calls without a key are served; they may use every group. */
+  readonly allowAnonymousCallers: boolean;
+  /** Throws `ACCESS_TOKEN_INVALID` for whatever is not a good token. */
+  verifyAccessToken(token: string): Promise<Person>;
+  /** Throws `RATE_LIMITED`: limits that all replicas share. */
+  admit(charges: readonly Charge[]): Promise<void>;
+  /** The same, counted in this process alone. */
+  admitLocally(charges: readonly Charge[]): Promise<void>;
+  /** The longest that a call may take. */
+  readonly callTimeoutMs: number;
+}
+
+/** An RPC as the adapter runs it. */
+export interface UnaryDefinition<Need extends PersonNeed, Request, Response> {
+  /** `countersign.v1.AuthService/SignIn`. */
+  readonly method: string;
+  readonly policy: RpcPolicy & { readonly person: Need };
+  readonly read: (input: BinaryReader) => Request;
+  readonly rpc: Rpc<Need, Request, Response>;
+}
+
+/** What the adapter learns of a call as it goes; `RpcCall` is the part that handlers see. */
+class OpenCall implements RpcCall {
+  readonly startedAt = performance.now();
+  readonly locale: RpcCall['locale'];
+  readonly deadline: Date;
+  readonly signal: AbortSignal;
+  caller = '';
+  source = '';
+  person: Person | undefined;
+  accountId: string | undefined;
+  retryAfter: number | undefined;
+
+  constructor(
+    readonly requestId: string,
+    metadata: Metadata,
+    watch: Watch,
+  ) {
+    this.locale = negotiateLocale(only(metadata, 'accept-language'));
+    this.deadline = watch.deadline;
+    this.signal = watch.signal;
+  }
+
+  // Fields, not methods: a handler may take them out of the call.
+  readonly attribute = (accountId: string): void => {
+    this.accountId = accountId;
+  };
+
+  readonly holdBack = (seconds: number): void => {
+    this.retryAfter = wholeSeconds(seconds);
+  };
+}
+
+/**
+ * The one way from the wire to a use-case. grpc-js takes no notice of a handler's promise: one that
+ * rejects leaves the client waiting or ends the process. Here every call gets exactly one answer,
+ * whether the handler returns, throws, rejects or never settles, and one audit record.
+ *
+ * The request arrives as bytes and is read after caller and person are known, so that a malformed one
+ * is refused with a reason, and a stranger's costs nothing.
+ */
+export function unary<Need extends PersonNeed, Request, Response>(
+  definition: UnaryDefinition<Need, Request, Response>,
+  deps: EdgeDeps,
+): handleUnaryCall<Buffer, Response> {
+  return (wire, respond) => {
+    let open = true;
+    const answer = (send: () => void): void => {
+      if (!open) return;
+      open = false;
+      watch.stop();
+      try {
+        send();
+      } catch (error) {
+        deps.log.error({ err: error, method: definition.method }, 'a call could not be answered');
+      }
+    };
+    const fail = (error: unknown): void =>
+      answer(() => answerFailure(definition.method, deps, call, respond, error));
+    const watch = watchCall(wire, deps.clock, deps.callTimeoutMs, fail);
+    const call = new OpenCall(requestIdOf(wire.metadata), wire.metadata, watch);
+    // Statements stop with the call, wherever they are made.
+    withSignal(watch.signal, () => serve(definition, deps, wire, call)).then(
+      (response) => answer(() => answerSuccess(definition.method, deps, call, respond, response)),
+      fail,
+    );
+  };
+}
+
+async function serve<Need extends PersonNeed, Request, Response>(
+  { method, policy, read, rpc }: UnaryDefinition<Need, Request, Response>,
+  deps: EdgeDeps,
+  wire: ServerUnaryCall<Buffer, Response>,
+  call: OpenCall,
+): Promise<Response> {
+  const peer = wire.getPeer();
+  call.source = sourceOf(wire.metadata, peer, false);
+  const caller = await identifyCaller(wire.metadata, deps);
+  if (caller !== undefined) {
+    call.caller = caller.name;
+    if (!caller.rpcGroups.has(policy.group)) throw callerNotAllowed(policy.group);
+    call.source = sourceOf(wire.metadata, peer, true);
+  }
+  if (policy.person !== 'none') {
+    call.person = await identifyPerson(wire.metadata, policy.person, deps);
+    call.accountId = call.person?.accountId;
+  }
+  // The two steps above made good what the policy promises of the call.
+  const promised = call as unknown as CallFor<Need>;
+  const input = rpc.parse(decode(wire.request, read), promised);
+  const own = callCharges(method, policy, call);
+  const charges = rpc.charges === undefined ? own : [...own, ...rpc.charges(input, promised)];
+  await (policy.counted === 'shared' ? deps.admit(charges) : deps.admitLocally(charges));
+  return rpc.toResponse(await rpc.run(input, promised));
+}
+
+async function identifyCaller(metadata: Metadata, deps: EdgeDeps): Promise<Caller | undefined> {
+  const shown = metadata.get(CALLER_KEY);
+  if (shown.length === 0) {
+    if (deps.allowAnonymousCallers) return undefined;
+    throw callerUnknown();
+  }
+  const caller = shown.length === 1 ? await deps.callers.find(String(shown[0])) : undefined;
+  if (caller === undefined) throw callerUnknown();
+  return caller;
+}
+
+const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+async function identifyPerson(
+  metadata: Metadata,
+  need: 'required' | 'optional',
+  deps: EdgeDeps,
+): Promise<Person | undefined> {
+  const shown = metadata.get('authorization');
+  if (shown.length === 0 && need === 'optional') return undefined;
+  const token = shown.length === 1 ? BEARER.exec(String(shown[0]))?.[1] : undefined;
+  if (token === undefined) throw accessTokenInvalid();
+  return await deps.verifyAccessToken(token);
+}
+
+function callCharges(method: string, policy: RpcPolicy, call: OpenCall): readonly Charge[] {
+  const charges: Charge[] = [];
+  for (const limiter of policy.limiters) {
+    if (limiter === 'callsPerSource') {
+      charges.push(...sourceCharges(limiter, call.source, method));
+    } else if (call.caller !== '') {
+      charges.push({ limiter, key: compoundKey(method, call.caller) });
+    }
+  }
+  return charges;
+}
+
+function answerSuccess<Response>(
+  method: string,
+  deps: EdgeDeps,
+  call: OpenCall,
+  respond: sendUnaryData<Response>,
+  response: Response,
+): void {
+  const trailers = new Metadata();
+  trailers.set(REQUEST_ID_KEY, call.requestId);
+  if (call.retryAfter !== undefined) trailers.set(RETRY_AFTER_KEY, String(call.retryAfter));
+  respond(null, response, trailers);
+  record(method, deps, call, 'OK');
+}
+
+function answerFailure<Response>(
+  method: string,
+  deps: EdgeDeps,
+  call: OpenCall,
+  respond: sendUnaryData<Response>,
+  error: unknown,
+): void {
+  const { code, message, metadata, outcome, reference } = failureOf(error, deps.random);
+  metadata.set(REQUEST_ID_KEY, call.requestId);
+  respond({ code, details: message, metadata });
+  if (reference !== undefined) {
+    const { requestId } = call;
+    deps.log.error({ err: error, reference, method, requestId }, 'a call failed unexpectedly');
+  }
+  record(method, deps, call, outcome);
+}
+
+function record(method: string, deps: EdgeDeps, call: OpenCall, outcome: string): void {
+  const { caller, source, requestId, accountId } = call;
+  const durationMs = Math.round(performance.now() - call.startedAt);
+  deps.audit.record({ method, accountId, caller, source, requestId, outcome, durationMs });
+  deps.log.info({ method, outcome, durationMs, caller, requestId }, 'call');
+}

@@ -1,0 +1,103 @@
+import {
+  type ConfirmedIdentifier,
+  type ConfirmIdentifierDeps,
+  confirmIdentifier,
+  type SendVerificationCodeDeps,
+  sendVerificationCode,
+} from '../accounts/index.js';
+import { parseCode } from '../challenges/index.js';
+import { type Channel, parseEmail, parsePhone, type PhonePolicy } from '../core/contact.js';
+import { fieldInvalid } from '../core/errors.js';
+import type { Person } from '../core/call.js';
+import { sendCharges } from '../throttling/index.js';
+import { toIdentifierMessage } from './account-mapper.js';
+import { authRpc } from './auth-rpcs.js';
+import type { RpcCall } from './call-context.js';
+import { toChallengeMessage } from './challenge-mapper.js';
+import { given, optionalUuid, together } from './parse.js';
+
+export interface VerificationRpcDeps extends SendVerificationCodeDeps, ConfirmIdentifierDeps {
+  readonly phonePolicy: PhonePolicy;
+  readonly defaultRegion: string | undefined;
+}
+
+export function verificationRpcs(deps: VerificationRpcDeps) {
+  const { phonePolicy, defaultRegion } = deps;
+  return {
+    sendEmailVerificationCode: authRpc('sendEmailVerificationCode', {
+      parse: (request) =>
+        together({
+          channel: () => 'email' as const,
+          field: () => 'email',
+          destination: () => {
+            const email = given(request.email);
+            return email === undefined ? undefined : parseEmail('email', email);
+          },
+          requestId: () => optionalUuid('request_id', request.requestId),
+        }),
+      charges: (input) => chargesOfSend(input),
+      run: (input, call) => sendVerificationCode(deps, call, input),
+      toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
+    }),
+    sendPhoneVerificationCode: authRpc('sendPhoneVerificationCode', {
+      parse: (request) =>
+        together({
+          channel: () => 'sms' as const,
+          field: () => 'phone_number',
+          destination: () => {
+            const phone = given(request.phoneNumber);
+            const region = given(request.region) ?? defaultRegion;
+            return phone === undefined ? undefined : parsePhone('phone_number', phone, region, phonePolicy);
+          },
+          requestId: () => optionalUuid('request_id', request.requestId),
+        }),
+      charges: (input) => chargesOfSend(input),
+      run: (input, call) => sendVerificationCode(deps, call, input),
+      toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
+    }),
+    confirmEmail: authRpc('confirmEmail', {
+      parse: (request, call) => parseConfirm(deps, 'email', request, call.person),
+      run: (input, call) => confirm(deps, call, input),
+      toResponse: ({ identifier }) => ({ identifier: toIdentifierMessage(identifier) }),
+    }),
+    confirmPhoneNumber: authRpc('confirmPhoneNumber', {
+      parse: (request, call) => parseConfirm(deps, 'sms', request, call.person),
+      run: (input, call) => confirm(deps, call, input),
+      toResponse: ({ identifier }) => ({ identifier: toIdentifierMessage(identifier) }),
+    }),
+  };
+}
+
+/** Where no address is named, the use-case finds it and charges it then. */
+function chargesOfSend(input: { channel: Channel; destination: string | undefined }) {
+  return input.destination === undefined ? [] : sendCharges(input.channel, input.destination);
+}
+
+type ConfirmInput = ReturnType<typeof parseConfirm>;
+
+function parseConfirm(
+  deps: VerificationRpcDeps,
+  channel: Channel,
+  request: { challengeId?: string | undefined; code: string },
+  person: Person | undefined,
+) {
+  return together({
+    channel: () => channel,
+    challengeId: () => {
+      const id = optionalUuid('challenge_id', request.challengeId);
+      if (id !== undefined || person !== undefined) return id;
+      throw fieldInvalid('challenge_id', 'must be given where nobody is signed in');
+    },
+    code: () => parseCode('code', request.code, deps.codePolicy),
+  });
+}
+
+async function confirm(
+  deps: VerificationRpcDeps,
+  call: RpcCall & { readonly person: Person | undefined },
+  input: ConfirmInput,
+): Promise<ConfirmedIdentifier> {
+  const confirmed = await confirmIdentifier(deps, call, input);
+  call.attribute(confirmed.accountId);
+  return confirmed;
+}

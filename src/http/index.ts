@@ -1,0 +1,1 @@
+export { openSideServer, type SideServer, type SideServerOptions } from './side-server.js';

@@ -1,0 +1,127 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+
+export interface SideServerOptions {
+  /** `host:port`; `[::1]:0` for IPv6. Port 0 picks one. */
+  readonly address: string;
+  /** The key set, in JSON; the same as `GetJsonWebKeySet` answers. */
+  jwks(): string;
+  /** Whether calls can be served now: the database answers and no drain has begun. */
+  ready(): boolean;
+}
+
+export interface SideServer extends AsyncDisposable {
+  /** `host:port`, with the port that was picked. */
+  readonly address: string;
+}
+
+/** Keys are published before use by more than this, so that a cached set always knows them (rule 19). */
+const JWKS_MAX_AGE_SECONDS = 300;
+
+const SECOND = 1_000;
+const MAX_HEADER_BYTES = 8 * 1024;
+const MAX_HEADERS = 64;
+const MAX_CONNECTIONS = 256;
+
+interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly cacheControl: string;
+  readonly body: string;
+}
+
+/** The HTTP port: the key set for proxies and verifiers, and health for probes. It reads no request body. */
+export async function openSideServer(options: SideServerOptions): Promise<SideServer> {
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: 5 * SECOND,
+      requestTimeout: 5 * SECOND,
+      keepAliveTimeout: 5 * SECOND,
+      connectionsCheckingInterval: 5 * SECOND,
+    },
+    (request, response) => serve(options, request, response),
+  );
+  server.maxHeadersCount = MAX_HEADERS;
+  server.maxConnections = MAX_CONNECTIONS;
+  // Also bounds a client that does not read its answer.
+  server.setTimeout(10 * SECOND);
+  const port = await listen(server, options.address);
+  return {
+    address: options.address.replace(/:\d+$/, `:${port}`),
+    [Symbol.asyncDispose]: () => close(server),
+  };
+}
+
+function serve(
+  options: SideServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const { status, type, cacheControl, body } = pageOf(options, request);
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': cacheControl,
+    'x-content-type-options': 'nosniff',
+    ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
+    // What follows the head of a refused request is not read, so the connection is of no more use.
+    ...(status === 405 ? { connection: 'close' } : {}),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function pageOf(options: SideServerOptions, { method, url = '' }: IncomingMessage): Page {
+  if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD');
+  switch (url.split('?', 1)[0]) {
+    case '/.well-known/jwks.json':
+      return keySet(options);
+    case '/healthz':
+      return text(200, 'ok');
+    case '/readyz':
+      return options.ready() ? text(200, 'ready') : text(503, 'not ready');
+    default:
+      return text(404, 'not found');
+  }
+}
+
+function keySet({ jwks }: SideServerOptions): Page {
+  try {
+    return {
+      status: 200,
+      type: 'application/jwk-set+json',
+      cacheControl: `public, max-age=${JWKS_MAX_AGE_SECONDS}`,
+      body: jwks(),
+    };
+  } catch {
+    // No keys yet: they are read from the database at start.
+    return text(503, 'no keys yet');
+  }
+}
+
+function text(status: number, body: string): Page {
+  return { status, type: 'text/plain; charset=utf-8', cacheControl: 'no-store', body: `${body}\n` };
+}
+
+function listen(server: Server, address: string): Promise<number> {
+  const { hostname, port } = new URL(`http://${address}`);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  return new Promise((resolve, reject) => {
+    // Stays: a later error (no file descriptor left to accept with) must not end the process.
+    server.on('error', (error) => {
+      reject(new Error(`cannot listen on ${address}`, { cause: error }));
+    });
+    // A URL leaves out the default port of its scheme.
+    server.listen({ host, port: port === '' ? 80 : Number(port) }, () => {
+      const bound = server.address();
+      if (bound === null || typeof bound === 'string') reject(new Error(`no port on ${address}`));
+      else resolve(bound.port);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,46 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { requestIdOf, sourceOf } from '../../src/grpc/call-context.js';
+import { parseSourceAddress, sourceKey } from '../../src/throttling/index.js';
+import { metadata } from './toy-edge.js';
+
+describe('the source of a call (rule 21)', () => {
+  const peer = (text: string): string => sourceOf(metadata({}), text, false);
+
+  it.each([
+    ['127.0.0.1:50123', '127.0.0.1'],
+    ['203.0.113.9', '203.0.113.9'],
+    ['::1:54321', '::1'],
+    ['::1', '::1'],
+    ['2001:db8::5:443', '2001:db8::5'],
+    ['::ffff:10.0.0.1:99', '10.0.0.1'],
+    ['fe80::1%eth0:1234', 'fe80::1'],
+    ['unknown', '::'],
+    ['', '::'],
+  ])('reads the peer %j as %s', (text, address) => {
+    expect(peer(text)).toBe(address);
+  });
+
+  it('is always an address that limits can count', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.ipV4(), fc.ipV6()), fc.nat(65_535), (host, port) => {
+        const address = peer(`${host}:${port}`);
+        expect(parseSourceAddress(address)).toBe(address);
+        expect(sourceKey(address)).not.toBe('');
+      }),
+    );
+  });
+
+  it('is refused when it is named twice: one of the two is somebody else', () => {
+    const twice = metadata({ 'countersign-client-address': '203.0.113.9' });
+    twice.add('countersign-client-address', '203.0.113.10');
+    expect(() => sourceOf(twice, '127.0.0.1:1', true)).toThrow('must be exactly one');
+    expect(sourceOf(twice, '127.0.0.1:1', false)).toBe('127.0.0.1');
+  });
+});
+
+it('makes up a request id when two are given', () => {
+  const twice = metadata({ 'countersign-request-id': 'a' });
+  twice.add('countersign-request-id', 'b');
+  expect(requestIdOf(twice)).toMatch(/^[0-9a-f-]{36}$/);
+});

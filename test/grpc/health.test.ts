@@ -1,0 +1,127 @@
+import { credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  HealthClient,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '../../generated/grpc/health/v1/health.js';
+import { createHealth, openGrpcServer } from '../../src/grpc/index.js';
+import { collectLog, newSeen } from './toy-edge.js';
+
+const SERVICE = 'countersign.v1.AuthService';
+
+async function openHealth() {
+  const health = createHealth([SERVICE]);
+  const log = collectLog(newSeen());
+  const server = await openGrpcServer({
+    listenAddress: '127.0.0.1:0',
+    services: [],
+    health,
+    drainMs: 200,
+    log,
+  });
+  const client = new HealthClient(server.address, credentials.createInsecure());
+  onTestFinished(async () => {
+    client.close();
+    await server[Symbol.asyncDispose]();
+  });
+  const check = (service: string) =>
+    new Promise<ServingStatus | ServiceError>((resolve) => {
+      client.check({ service }, (error, answer) => resolve(error ?? answer.status));
+    });
+  return { health, client, check };
+}
+
+/** The statuses of a watch, as they come. */
+function watch(client: HealthClient, service: string) {
+  const stream = client.watch({ service });
+  stream.on('error', () => undefined);
+  onTestFinished(() => stream.cancel());
+  const answers = stream[Symbol.asyncIterator]();
+  return async (): Promise<ServingStatus> => (await answers.next()).value.status;
+}
+
+describe('health (O6)', () => {
+  it('serves as a whole and by service', async () => {
+    const { check } = await openHealth();
+    expect([await check(''), await check(SERVICE)]).toEqual([
+      ServingStatus.SERVING,
+      ServingStatus.SERVING,
+    ]);
+  });
+
+  it('does not know other services', async () => {
+    const { check } = await openHealth();
+    expect(await check('countersign.v1.Other')).toMatchObject({ code: status.NOT_FOUND });
+  });
+
+  it('is NOT_SERVING while the database is away, and serves again', async () => {
+    const { health, check } = await openHealth();
+    health.setServing(false);
+    expect([await check(''), await check(SERVICE)]).toEqual([2, 2]);
+    health.setServing(true);
+    expect(await check('')).toBe(ServingStatus.SERVING);
+  });
+
+  it('tells those who watch, once per change', async () => {
+    const { health, client } = await openHealth();
+    const [whole, service, other] = ['', SERVICE, 'x'].map((name) => watch(client, name));
+    expect([await whole?.(), await service?.(), await other?.()]).toEqual([
+      1,
+      1,
+      ServingStatus.SERVICE_UNKNOWN,
+    ]);
+    health.setServing(true);
+    health.setServing(false);
+    expect([await whole?.(), await service?.()]).toEqual([2, 2]);
+    health.setServing(true);
+    expect([await whole?.(), await service?.()]).toEqual([1, 1]);
+  });
+
+  it('is NOT_SERVING for good once drained, and takes no more watches', async () => {
+    const { health, client, check } = await openHealth();
+    health.drain();
+    health.setServing(true);
+    expect(health.serving).toBe(false);
+    expect(await check('')).toBe(ServingStatus.NOT_SERVING);
+    const code = await new Promise((resolve) => {
+      const refused = client.watch({ service: '' });
+      refused.on('error', (error: ServiceError) => resolve(error.code));
+      refused.on('data', () => undefined);
+    });
+    expect(code).toBe(status.UNAVAILABLE);
+  });
+
+  it('takes a bounded number of watches, and forgets those that have left', async () => {
+    const { client } = await openHealth();
+    const open = Array.from({ length: 256 }, () => client.watch({ service: '' }));
+    const first = open.map((stream) => {
+      stream.on('error', () => undefined);
+      return new Promise((resolve) => stream.once('data', resolve));
+    });
+    await Promise.all(first);
+    const second = new HealthClient(client.getChannel().getTarget(), credentials.createInsecure(), {
+      'grpc.use_local_subchannel_pool': 1,
+    });
+    onTestFinished(() => second.close());
+    const attempt = () =>
+      new Promise<number>((resolve) => {
+        const stream = second.watch({ service: '' });
+        stream.on('data', ({ status: served }) => {
+          resolve(served);
+          stream.cancel();
+        });
+        stream.on('error', (error: ServiceError) => resolve(-error.code));
+      });
+    expect(await attempt()).toBe(-status.RESOURCE_EXHAUSTED);
+    const gone = open.map((stream) => new Promise((resolve) => stream.once('end', resolve)));
+    for (const stream of open) stream.cancel();
+    await Promise.all(gone);
+    await expect.poll(attempt).toBe(ServingStatus.SERVING);
+  });
+
+  it('lists every service', async () => {
+    const { client } = await openHealth();
+    const answer = await new Promise((resolve) => client.list({}, (_, listed) => resolve(listed)));
+    expect(answer).toEqual({ statuses: { '': { status: 1 }, [SERVICE]: { status: 1 } } });
+  });
+});
