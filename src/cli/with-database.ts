@@ -1,0 +1,26 @@
+import { migrations } from '../../migrations/index.js';
+import { openConfigured } from '../app.js';
+import { loadConfig, readEnv } from '../config/index.js';
+import type { Logger } from '../core/logger.js';
+import { type Db, type Database, migrate } from '../db/index.js';
+import { createLogger } from '../logger.js';
+
+/** Opens the configured database for one command, and closes it whatever happens. */
+export async function withDatabase<T>(work: (database: Database, log: Logger) => Promise<T>): Promise<T> {
+  const config = loadConfig(readEnv());
+  const log = createLogger(config.logLevel === 'info' ? 'warn' : config.logLevel);
+  const database = await openConfigured(config, log);
+  try {
+    return await work(database, log);
+  } finally {
+    await database[Symbol.asyncDispose]();
+  }
+}
+
+/** The embedded database follows the build by itself, also when a command comes before the first start. */
+export function withMigratedDatabase<T>(work: (db: Db) => Promise<T>): Promise<T> {
+  return withDatabase(async (database, log) => {
+    if (database.kind === 'embedded') await migrate(database.db, migrations, { log });
+    return await work(database.db);
+  });
+}
