@@ -1,5 +1,5 @@
-import { availableParallelism } from 'node:os';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { migrations } from '../migrations/index.js';
 import { createAccessLog, ensureAuditPartitions } from './audit/index.js';
 import { createCallerDirectory } from './callers/index.js';
@@ -12,8 +12,8 @@ import type { Logger } from './core/logger.js';
 import { checkSchema, type Database, migrate, openDatabase } from './db/index.js';
 import { createOutbox, createTransport, type Transport } from './delivery/index.js';
 import {
-  accountRpcs,
   type AuthRpcs,
+  accountRpcs,
   createHealth,
   type EdgeDeps,
   openGrpcServer,
@@ -31,7 +31,12 @@ import {
   hashConcurrency,
   type PasswordHasher,
 } from './passwords/index.js';
-import { createAccessTokens, createEndedSessions, createRefreshTokens, createSigningKeys } from './sessions/index.js';
+import {
+  createAccessTokens,
+  createEndedSessions,
+  createRefreshTokens,
+  createSigningKeys,
+} from './sessions/index.js';
 import {
   connectRedis,
   createMemoryThrottle,
@@ -39,7 +44,12 @@ import {
   resolveLimits,
   type Throttle,
 } from './throttling/index.js';
-import { createDatabaseWatch, createDeliveryWorker, createSweepingWorker, createSweeps } from './workers/index.js';
+import {
+  createDatabaseWatch,
+  createDeliveryWorker,
+  createSweepingWorker,
+  createSweeps,
+} from './workers/index.js';
 
 /** What a test may put in the place of the real thing; configuration never does. */
 export interface Overrides {
@@ -68,7 +78,11 @@ export class SchemaError extends Error {
  * Puts the service together and starts it: the only place that knows every part. Whatever was opened
  * is closed again, in reverse order, when the app is disposed of or something fails on the way.
  */
-export async function createApp(config: Config, log: Logger, overrides: Overrides = {}): Promise<App> {
+export async function createApp(
+  config: Config,
+  log: Logger,
+  overrides: Overrides = {},
+): Promise<App> {
   const stack = new Lifetime();
   try {
     return await start(config, log, overrides, stack);
@@ -78,7 +92,12 @@ export async function createApp(config: Config, log: Logger, overrides: Override
   }
 }
 
-async function start(config: Config, log: Logger, overrides: Overrides, stack: Lifetime): Promise<App> {
+async function start(
+  config: Config,
+  log: Logger,
+  overrides: Overrides,
+  stack: Lifetime,
+): Promise<App> {
   const clock = overrides.clock ?? systemClock;
   const random = overrides.random ?? systemRandom;
   const keys = await loadKeys(config);
@@ -90,7 +109,12 @@ async function start(config: Config, log: Logger, overrides: Overrides, stack: L
   const common = { db, clock, random, log };
   const dataKeys = deriveKeyRing(keys.data, 'destinations');
   const budgetSecret = await loadBudgetSecret(db, { ...common, dataKeys: keys.data });
-  const throttles = await openThrottles(config, common, deriveKey(keys.data.current.key, 'throttle'), stack);
+  const throttles = await openThrottles(
+    config,
+    common,
+    deriveKey(keys.data.current.key, 'throttle'),
+    stack,
+  );
   const transports = overrides.transports ?? {
     email: createTransport(config.mail, { stdout: process.stdout }),
     sms: createTransport(config.sms, { stdout: process.stdout }),
@@ -145,7 +169,11 @@ async function start(config: Config, log: Logger, overrides: Overrides, stack: L
     callTimeoutMs: config.callTimeoutMs,
   };
   const servers = await listen(config, log, { rpcs, edge, jwks: () => signingKeys.jwks() }, stack);
-  startWorkers(common, { outbox, onAnswer: (answers) => servers.health.setServing(answers) }, stack);
+  startWorkers(
+    common,
+    { outbox, onAnswer: (answers) => servers.health.setServing(answers) },
+    stack,
+  );
   return {
     grpcAddress: servers.grpc,
     httpAddress: servers.http,
@@ -188,7 +216,10 @@ function policiesOf(config: Config) {
     proofPolicy: { promote: config.promote, collision: config.proofCollision },
     phonePolicy: config.phone,
     passwordPolicy: { minLength: config.passwords.minLength },
-    sessionLifetime: { idleSeconds: tokens.refreshIdleSeconds, maxSeconds: tokens.refreshMaxSeconds },
+    sessionLifetime: {
+      idleSeconds: tokens.refreshIdleSeconds,
+      maxSeconds: tokens.refreshMaxSeconds,
+    },
   };
 }
 
@@ -266,7 +297,10 @@ async function readTls({ tls }: Config) {
 
 function startWorkers(
   common: Common,
-  parts: { outbox: Parameters<typeof createDeliveryWorker>[0]['outbox']; onAnswer(answers: boolean): void },
+  parts: {
+    outbox: Parameters<typeof createDeliveryWorker>[0]['outbox'];
+    onAnswer(answers: boolean): void;
+  },
   stack: Lifetime,
 ): void {
   const workers = [

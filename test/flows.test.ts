@@ -21,7 +21,11 @@ eachDatabase('the main job', (database) => {
       challengeId: phoneChallenge,
       code: app.mailbox.codeFor(phoneNumber),
     });
-    expect(phone.identifier).toMatchObject({ value: phoneNumber, verified: true, signInEnabled: true });
+    expect(phone.identifier).toMatchObject({
+      value: phoneNumber,
+      verified: true,
+      signInEnabled: true,
+    });
     const proven = await app.auth.confirmEmail(
       { challengeId: emailChallenge, code: app.mailbox.codeFor(email) },
       { accessToken: person.accessToken },

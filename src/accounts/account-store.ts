@@ -20,7 +20,10 @@ export function liveSession(now: RawBuilder<Date>, person: Person): RawBuilder<b
 }
 
 /** The proof epoch of a challenge `c`'s account; null where the account may not prove anything now. */
-export function proofEpochOf(now: RawBuilder<Date>, person: Person | undefined): RawBuilder<number | null> {
+export function proofEpochOf(
+  now: RawBuilder<Date>,
+  person: Person | undefined,
+): RawBuilder<number | null> {
   const alive = person === undefined ? sql`a.status = 'active'` : liveSession(now, person);
   return sql<number | null>`(select a.proof_epoch from accounts a
     where a.account_id = c.account_id and ${alive})`;

@@ -24,7 +24,13 @@ import { liveSession, proofEpochOf } from './account-store.js';
 import { identifierTaken } from './errors.js';
 import { type Identifier, type ProofPolicy, typeOfChannel } from './identifier.js';
 import { proveAddress } from './identifier-store.js';
-import { type AccountContacts, contactsOf, draftNotices, insertNotices, type Notices } from './notices.js';
+import {
+  type AccountContacts,
+  contactsOf,
+  draftNotices,
+  insertNotices,
+  type Notices,
+} from './notices.js';
 
 export interface ConfirmIdentifierDeps extends CodeDeps {
   readonly db: Db;
@@ -72,14 +78,28 @@ export async function confirmIdentifier(
   };
   const epoch = proofEpochOf(sql<Date>`(select now from t)`, person);
   const guess = await shielded(() =>
-    chargeGuess<AccountContacts>(deps.db, deps.clock, target, deps.budgetPolicy, { epoch, context: contactsOf() }),
+    chargeGuess<AccountContacts>(deps.db, deps.clock, target, deps.budgetPolicy, {
+      epoch,
+      context: contactsOf(),
+    }),
   );
   if (guess === undefined) throw codeExpired();
   const lane = person === undefined ? 'anonymous' : 'session';
-  const destination = openDestination(deps.dataKeys, guess.accountId, input.channel, guess.destinationSealed);
+  const destination = openDestination(
+    deps.dataKeys,
+    guess.accountId,
+    input.channel,
+    guess.destinationSealed,
+  );
   if (
     !mayCompare(guess, lane, deps.budgetPolicy) ||
-    !codeMatches(deps.codeKeys, binding(target, guess, destination), guess.challengeId, input.code, guess.codeHash)
+    !codeMatches(
+      deps.codeKeys,
+      binding(target, guess, destination),
+      guess.challengeId,
+      input.code,
+      guess.codeHash,
+    )
   ) {
     throw wrongGuess('code', guess, lane, deps.budgetPolicy);
   }
@@ -92,7 +112,11 @@ interface Proof {
   readonly destination: string;
 }
 
-const binding = (target: GuessTarget, guess: LiveChallenge<AccountContacts>, destination: string) => ({
+const binding = (
+  target: GuessTarget,
+  guess: LiveChallenge<AccountContacts>,
+  destination: string,
+) => ({
   purpose: target.purpose,
   subject: guess.accountId,
   channel: target.channel,
@@ -154,12 +178,17 @@ async function runProof(
   const now = sql<Date>`(select now from t)`;
   const lane = call.person === undefined ? 'anonymous' : 'session';
   const key: GuessKey = { channel: target.channel, lane };
-  const subjects = sql`select uuid_send(account_id) from account union all select ${guess.addressSubject}::bytea`;
+  const subjects = sql`select uuid_send(account_id) as subject, ${guess.account.charged}::boolean as charged from account
+    union all select ${guess.addressSubject}::bytea, ${guess.address.charged}::boolean`;
   const alive: RawBuilder<boolean> =
     call.person === undefined
       ? sql<boolean>`a.account_id = ${guess.accountId}::uuid and a.status = 'active'`
       : liveSession(now, call.person);
-  const steps = proveAddress(now, { type: typeOfChannel(target.channel), value: destination }, deps.proofPolicy);
+  const steps = proveAddress(
+    now,
+    { type: typeOfChannel(target.channel), value: destination },
+    deps.proofPolicy,
+  );
   const { rows } = await sql<ProofRow>`
     with t as materialized (select ${sqlNow(deps.clock)} as now),
     account as materialized (
@@ -168,8 +197,7 @@ async function runProof(
     locked as materialized (${lockBudgets(key, subjects)}),
     redeemed as (${redeemChallenge(now, guess, target, { account: sql`account`, after: sql`locked` })}),
     cleared as (${clearBudgets(key, {
-      locked: sql`select subject from locked`,
-      refund: guess.account.charged || guess.address.charged ? 1 : 0,
+      locked: sql`locked`,
       when: sql`select from redeemed`,
     })}),
     collision as materialized (${steps.collision}),

@@ -1,6 +1,11 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { IdentifierType } from '../core/contact.js';
-import { CLAIM_LIFETIME_DAYS, MAX_CLAIMS_PER_ADDRESS, type ProofPolicy, channelOfType } from './identifier.js';
+import {
+  CLAIM_LIFETIME_DAYS,
+  channelOfType,
+  MAX_CLAIMS_PER_ADDRESS,
+  type ProofPolicy,
+} from './identifier.js';
 
 const CLAIM_LIFETIME = sql.raw(`interval '${CLAIM_LIFETIME_DAYS} days'`);
 

@@ -6,7 +6,12 @@ export {
   type ConfirmIdentifierInput,
   confirmIdentifier,
 } from './confirm-identifier.js';
-export { type AccountsReason, identifierTaken, reauthenticationRequired, usernameTaken } from './errors.js';
+export {
+  type AccountsReason,
+  identifierTaken,
+  reauthenticationRequired,
+  usernameTaken,
+} from './errors.js';
 export { type GetAccountDeps, getAccount } from './get-account.js';
 export {
   channelOfType,

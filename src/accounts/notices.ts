@@ -75,11 +75,12 @@ export function insertNotices(
       where n.sent_at <= excluded.sent_at - interval '1 hour'
       returning n.account_id),`;
   const messages = notices.messages.map(
-    (message, index) => sql`${sql.raw(`notice_${index}`)} as (${insertMessage(now, message, {
-      accountId: sql`noticed.account_id`,
-      locale: sql`${message.message.locale}::text`,
-      from: sql`noticed`,
-    })}),`,
+    (message, index) =>
+      sql`${sql.raw(`notice_${index}`)} as (${insertMessage(now, message, {
+        accountId: sql`noticed.account_id`,
+        locale: sql`${message.message.locale}::text`,
+        from: sql`noticed`,
+      })}),`,
   );
   return sql.join([noticed, ...messages], sql` `);
 }

@@ -17,9 +17,9 @@ import { fieldInvalid } from '../core/errors.js';
 import { type Db, sqlNow } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
 import {
+  findIdempotent,
   type IdempotencyDeps,
   type IdempotentRequest,
-  findIdempotent,
   insertIdempotent,
   isNotRepeated,
 } from '../idempotency/index.js';
@@ -82,7 +82,8 @@ export async function sendVerificationCode(
   const row = await runSend(deps, call, { prepared, destination, channel: input.channel, request });
   if (row === undefined) throw accessTokenInvalid();
   if (row.challenge_id === null) {
-    if (await findIdempotent(deps, request)) return standingChallenge(row, input.channel, destination);
+    if (await findIdempotent(deps, request))
+      return standingChallenge(row, input.channel, destination);
     throw refusal(row, deps);
   }
   const message = row.long_code ? prepared.long : prepared.short;
@@ -170,7 +171,9 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     select p.known or ${recent(now, call)} as known, p.locale, b.account_wait, s.challenge_id, s.long_code,
       coalesce(s.expires_at, o.expires_at) as expires_at, coalesce(s.resend_at, o.resend_at) as resend_at,
       o.challenge_id as standing_id, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
-    from person p cross join budgets b left join slot s on true left join standing o on true`.execute(deps.db);
+    from person p cross join budgets b left join slot s on true left join standing o on true`.execute(
+    deps.db,
+  );
   return rows[0];
 }
 
@@ -211,7 +214,8 @@ async function waitingDestination(
     from accounts a where ${liveSession(now, call.person)}`.execute(deps.db);
   const found = rows[0];
   if (found === undefined) throw accessTokenInvalid();
-  if (found.value === null) throw fieldInvalid(input.field, 'nothing waits to be confirmed: name an address');
+  if (found.value === null)
+    throw fieldInvalid(input.field, 'nothing waits to be confirmed: name an address');
   await deps.throttle.consume(sendCharges(input.channel, found.value));
   return found.value;
 }

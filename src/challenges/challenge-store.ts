@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
-import type { Channel } from '../core/contact.js';
 import type { Clock } from '../core/clock.js';
+import type { Channel } from '../core/contact.js';
 import { type Db, sqlNow } from '../db/index.js';
 import type { ChallengePurpose, CodePolicy, DrawnCode } from './code.js';
 import {

@@ -1,6 +1,6 @@
-import { equalBytes, type KeyRing, mac, sha256 } from '../core/keys.js';
-import type { Random } from '../core/ids.js';
 import type { Channel } from '../core/contact.js';
+import type { Random } from '../core/ids.js';
+import { equalBytes, type KeyRing, mac, sha256 } from '../core/keys.js';
 import { codeMalformed } from './errors.js';
 
 export type ChallengePurpose = 'verify' | 'sign_in' | 'reset';

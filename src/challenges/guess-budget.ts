@@ -76,41 +76,54 @@ export function chargeBudgets(
 }
 
 /** Condition on a row `g`: nothing of the ordinary kind is judged against it now. */
-export function isShut(now: RawBuilder<Date>, windowLimit: RawBuilder<unknown>): RawBuilder<boolean> {
+export function isShut(
+  now: RawBuilder<Date>,
+  windowLimit: RawBuilder<unknown>,
+): RawBuilder<boolean> {
   return sql<boolean>`(coalesce(g.locked_until > ${now}, false) or ${isClosed(now, windowLimit)})`;
 }
 
 /** Condition on a row `g`: the long window is full. */
-export function isClosed(now: RawBuilder<Date>, windowLimit: RawBuilder<unknown>): RawBuilder<boolean> {
+export function isClosed(
+  now: RawBuilder<Date>,
+  windowLimit: RawBuilder<unknown>,
+): RawBuilder<boolean> {
   return sql<boolean>`coalesce(g.window_failures >= ${windowLimit}
     and g.window_started_at > ${now} - ${WINDOW}, false)`;
 }
 
 /** Seconds until a row `g` that is shut opens; null while it is open. */
-export function waitSeconds(now: RawBuilder<Date>, windowLimit: RawBuilder<unknown>): RawBuilder<number | null> {
+export function waitSeconds(
+  now: RawBuilder<Date>,
+  windowLimit: RawBuilder<unknown>,
+): RawBuilder<number | null> {
   return sql<number | null>`ceil(extract(epoch from greatest(
     case when g.locked_until > ${now} then g.locked_until end,
     case when ${isClosed(now, windowLimit)} then g.window_started_at + ${WINDOW} end) - ${now}))::int`;
 }
 
-/** CTE body: locks the rows in key order, so that a following clear takes no lock out of order. */
+/**
+ * CTE body: locks the rows in key order, so that a following clear takes no lock out of order.
+ * `subjects` gives `subject` and `charged`: whether this guess was counted there.
+ */
 export function lockBudgets(key: GuessKey, subjects: RawBuilder<unknown>): RawBuilder<unknown> {
-  return sql`select b.subject from guess_budgets b
-    where b.channel = ${key.channel}::text and b.lane = ${key.lane}::text and b.subject in (${subjects})
-    order by b.subject for update`;
+  return sql`select b.subject, s.charged from guess_budgets b join (${subjects}) s on s.subject = b.subject
+    where b.channel = ${key.channel}::text and b.lane = ${key.lane}::text
+    order by b.subject for update of b`;
 }
 
 /**
- * CTE body: success. Clears the count and the lock of rows already locked (`locked`), and refunds in
- * the long window its own charge alone.
+ * CTE body: success. Clears the count and the lock of the rows that `locked` holds, and refunds in the
+ * long window the guess's own charge alone.
  */
 export function clearBudgets(
   key: GuessKey,
-  parts: { locked: RawBuilder<unknown>; refund: number; when: RawBuilder<unknown> },
+  parts: { locked: RawBuilder<unknown>; when: RawBuilder<unknown> },
 ): RawBuilder<unknown> {
   return sql`update guess_budgets b
     set failures = 0, locks = 0, locked_until = null,
-      window_failures = greatest(b.window_failures - ${parts.refund}::int, 0)
-    where b.channel = ${key.channel}::text and b.lane = ${key.lane}::text
-      and b.subject in (${parts.locked}) and exists (${parts.when})`;
+      window_failures = greatest(b.window_failures - l.charged::int, 0)
+    from ${parts.locked} l
+    where b.subject = l.subject and b.channel = ${key.channel}::text and b.lane = ${key.lane}::text
+      and exists (${parts.when})`;
 }

@@ -1,3 +1,4 @@
+export { loadBudgetSecret } from './budget-secret.js';
 export type { Challenge } from './challenge.js';
 export {
   budgetsOfSend,
@@ -44,4 +45,3 @@ export {
   type PreparedCode,
   prepareCode,
 } from './prepare-code.js';
-export { loadBudgetSecret } from './budget-secret.js';

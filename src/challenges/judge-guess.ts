@@ -1,5 +1,5 @@
-import type { BudgetPolicy, Lane } from './guess-budget.js';
 import { codeAttemptsExhausted, codeInvalid, verificationLocked } from './errors.js';
+import type { BudgetPolicy, Lane } from './guess-budget.js';
 
 /** What charging a guess found out about one of its two rows. */
 export interface ChargedRow {
@@ -28,7 +28,9 @@ export interface ChargedGuess {
 export function mayCompare(guess: ChargedGuess, lane: Lane, policy: BudgetPolicy): boolean {
   if (guess.longCode) return true;
   const visible = visibleRows(guess, lane);
-  const waits = visible.filter((row) => isShut(row)).map((row) => row.waitSeconds ?? policy.lockoutSeconds);
+  const waits = visible
+    .filter((row) => isShut(row))
+    .map((row) => row.waitSeconds ?? policy.lockoutSeconds);
   if (waits.length > 0) throw verificationLocked(Math.max(1, ...waits));
   if (visible.some((row) => row.dead)) throw codeAttemptsExhausted();
   return guess.account.charged && guess.address.charged;

@@ -77,7 +77,12 @@ export function addressSubject(secret: Buffer, kind: string, value: string): Buf
 /** Sealed for its slot, whose id only the database knows: account and channel name it as well. */
 function sealDestination(deps: CodeDeps, accountId: string, channel: Channel, destination: string) {
   const nonce = deps.random.bytes(SEAL_NONCE_BYTES);
-  return seal(deps.dataKeys, nonce, destinationContext(accountId, channel), Buffer.from(destination));
+  return seal(
+    deps.dataKeys,
+    nonce,
+    destinationContext(accountId, channel),
+    Buffer.from(destination),
+  );
 }
 
 export function openDestination(
@@ -89,4 +94,5 @@ export function openDestination(
   return unseal(dataKeys, destinationContext(accountId, channel), sealed).toString('utf8');
 }
 
-const destinationContext = (accountId: string, channel: Channel) => `challenge:${accountId}:${channel}`;
+const destinationContext = (accountId: string, channel: Channel) =>
+  `challenge:${accountId}:${channel}`;

@@ -1,4 +1,11 @@
-import { addCaller, addCallerKey, type CallerRecord, listCallers, revokeCallerKey, rpcGroups } from '../callers/index.js';
+import {
+  addCaller,
+  addCallerKey,
+  type CallerRecord,
+  listCallers,
+  revokeCallerKey,
+  rpcGroups,
+} from '../callers/index.js';
 import { systemClock } from '../core/clock.js';
 import { systemRandom } from '../core/ids.js';
 import type { Db } from '../db/index.js';
@@ -32,7 +39,9 @@ export const callerCommand: Command = {
         });
       case 'add-key':
         refuseArguments(rest);
-        return withMigratedDatabase(async (db) => showKey(name, await addCallerKey(db, { ...system, name })));
+        return withMigratedDatabase(async (db) =>
+          showKey(name, await addCallerKey(db, { ...system, name })),
+        );
       case 'revoke-key': {
         const [keyId = '', ...more] = rest;
         refuseArguments(more);

@@ -1,7 +1,12 @@
-import { ConfigError, KeysFileError } from '../config/index.js';
-import { CallerAdministrationError } from '../callers/index.js';
-import { DatabaseUnavailableError, FolderLockedError, isUnavailable, MigrationError } from '../db/index.js';
 import { SchemaError } from '../app.js';
+import { CallerAdministrationError } from '../callers/index.js';
+import { ConfigError, KeysFileError } from '../config/index.js';
+import {
+  DatabaseUnavailableError,
+  FolderLockedError,
+  isUnavailable,
+  MigrationError,
+} from '../db/index.js';
 import { callerCommand } from './caller.js';
 import { keysCommand } from './keys.js';
 import { migrateCommand } from './migrate.js';
@@ -38,7 +43,9 @@ export async function runCommand(args: readonly string[]): Promise<number> {
 }
 
 function overview(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+  const lines = Object.entries(commands).map(
+    ([name, { summary }]) => `  ${name.padEnd(10)}${summary}`,
+  );
   return [
     'countersign: a gRPC identity service',
     '',

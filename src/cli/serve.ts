@@ -20,7 +20,9 @@ export const serveCommand: Command = {
     const app = await createApp(config, log);
     process.stdout.write(banner(config, app));
     const stop = new AbortController();
-    await Promise.race(['SIGTERM', 'SIGINT'].map((name) => once(process, name, { signal: stop.signal })));
+    await Promise.race(
+      ['SIGTERM', 'SIGINT'].map((name) => once(process, name, { signal: stop.signal })),
+    );
     stop.abort();
     process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
     process.stdout.write('draining\n');

@@ -2,11 +2,13 @@ import { migrations } from '../../migrations/index.js';
 import { openConfigured } from '../app.js';
 import { loadConfig, readEnv } from '../config/index.js';
 import type { Logger } from '../core/logger.js';
-import { type Db, type Database, migrate } from '../db/index.js';
+import { type Database, type Db, migrate } from '../db/index.js';
 import { createLogger } from '../logger.js';
 
 /** Opens the configured database for one command, and closes it whatever happens. */
-export async function withDatabase<T>(work: (database: Database, log: Logger) => Promise<T>): Promise<T> {
+export async function withDatabase<T>(
+  work: (database: Database, log: Logger) => Promise<T>,
+): Promise<T> {
   const config = loadConfig(readEnv());
   const log = createLogger(config.logLevel === 'info' ? 'warn' : config.logLevel);
   const database = await openConfigured(config, log);

@@ -2,7 +2,7 @@ import { KEY_BYTES } from '../core/keys.js';
 import type { Parsed } from './values.js';
 
 /** Each guess tries every key, and nobody rotates through more. */
-export const MAX_KEYS = 16;
+const MAX_KEYS = 16;
 
 const HEX = /^[0-9a-f]{64}$/i;
 

@@ -6,6 +6,8 @@ export interface Call {
   readonly caller: string;
   /** The person's address: from an authenticated caller's metadata, else the peer's (rule 21). */
   readonly source: string;
+  /** `source` is a loopback peer that named no person: a tool on this machine. */
+  readonly sourceIsLocal: boolean;
   /** Language for whoever has not chosen one: from `accept-language`. */
   readonly locale: 'en' | 'vi';
   /** When the answer is worth nothing any more. */

@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  timingSafeEqual,
+} from 'node:crypto';
 
 /**
  * Keys for one purpose, current first; older ones still open and verify what they once made.
@@ -86,8 +93,16 @@ export function unseal(ring: KeyRing, context: string, sealed: Buffer): Buffer {
   return Buffer.concat([decipher.update(sealed.subarray(body + TAG_BYTES)), decipher.final()]);
 }
 
+/** False for what an older key of the ring made: seal it anew, so that the key can be retired. */
+export function isSealedUnderCurrent(ring: KeyRing, sealed: Buffer): boolean {
+  return sealed.subarray(0, NAME_BYTES).toString('hex') === ring.current.name;
+}
+
 export const SEAL_NONCE_BYTES = NONCE_BYTES;
 
 function fingerprint(key: Buffer): string {
-  return createHash('sha256').update(key).digest('hex').slice(0, NAME_BYTES * 2);
+  return createHash('sha256')
+    .update(key)
+    .digest('hex')
+    .slice(0, NAME_BYTES * 2);
 }

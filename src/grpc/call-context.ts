@@ -39,10 +39,16 @@ export function requestIdOf(metadata: Metadata): string {
  * The person's address (rule 21). A caller that has shown its key speaks for the person; anybody else
  * is the peer of the connection, whatever they claim.
  */
-export function sourceOf(metadata: Metadata, peer: string, authenticated: boolean): string {
-  if (!authenticated) return peerAddress(peer);
-  const claimed = metadata.get(CLIENT_ADDRESS_KEY);
-  if (claimed.length === 0) return peerAddress(peer);
+export function sourceOf(
+  metadata: Metadata,
+  peer: string,
+  authenticated: boolean,
+): Pick<Call, 'source' | 'sourceIsLocal'> {
+  const claimed = authenticated ? metadata.get(CLIENT_ADDRESS_KEY) : [];
+  if (claimed.length === 0) {
+    const source = peerAddress(peer);
+    return { source, sourceIsLocal: source === '::1' || /^127\./.test(source) };
+  }
   const address = claimed.length === 1 ? parseSourceAddress(String(claimed[0])) : undefined;
   if (address === undefined) {
     throw fieldInvalid(
@@ -50,7 +56,7 @@ export function sourceOf(metadata: Metadata, peer: string, authenticated: boolea
       'must be exactly one IPv4 or IPv6 address, without a port',
     );
   }
-  return address;
+  return { source: address, sourceIsLocal: false };
 }
 
 /** Stands for a peer without an address: one that came through a Unix socket, or has just left. */

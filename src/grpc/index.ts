@@ -1,8 +1,8 @@
 export { accountRpcs } from './account-rpcs.js';
 export {
   type AuthMethod,
-  authRpc,
   type AuthRpcs,
+  authRpc,
   registerAuthService,
   type ServiceRegistration,
 } from './auth-rpcs.js';
@@ -10,8 +10,13 @@ export type { CallFor, RpcCall } from './call-context.js';
 export { type Descriptors, readDescriptors } from './descriptors.js';
 export { createHealth, type Health } from './health.js';
 export { registerReflection } from './reflection.js';
-export { type GrpcServer, type GrpcServerOptions, openGrpcServer, type TlsMaterial } from './server.js';
-export type { EdgeDeps, Rpc } from './unary.js';
+export {
+  type GrpcServer,
+  type GrpcServerOptions,
+  openGrpcServer,
+  type TlsMaterial,
+} from './server.js';
 export { type SignInRpcDeps, signInRpcs } from './sign-in-rpcs.js';
 export { type SignUpRpcDeps, signUpRpcs } from './sign-up-rpcs.js';
+export type { EdgeDeps, Rpc } from './unary.js';
 export { type VerificationRpcDeps, verificationRpcs } from './verification-rpcs.js';

@@ -35,7 +35,7 @@ export function signInRpcs(deps: SignInRpcDeps) {
           scope: () => parseScope('scope', request.scope),
           region: () => given(request.region),
         }),
-      charges: (_input, call) => sourceCharges('signInsPerSource', call.source),
+      charges: (_input, call) => sourceCharges('signInsPerSource', call),
       run: async (input, call) => {
         const done = await signIn(deps, call, input);
         call.attribute(done.accountId);

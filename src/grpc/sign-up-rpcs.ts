@@ -1,5 +1,12 @@
-import { parseEmail, parseLocale, parseName, parsePhone, parseUsername, type PhonePolicy } from '../core/contact.js';
-import { parseNewPassword, type PasswordPolicy } from '../passwords/index.js';
+import {
+  type PhonePolicy,
+  parseEmail,
+  parseLocale,
+  parseName,
+  parsePhone,
+  parseUsername,
+} from '../core/contact.js';
+import { type PasswordPolicy, parseNewPassword } from '../passwords/index.js';
 import { type SignUpDeps, signUp } from '../sign-up/index.js';
 import { sendCharges, sourceCharges } from '../throttling/index.js';
 import { toAccountMessage } from './account-mapper.js';
@@ -22,25 +29,37 @@ export function signUpRpcs(deps: SignUpRpcDeps) {
       parse: (request) => {
         const { username, email, phoneNumber, displayName, organizationName } = request;
         const region = given(request.region) ?? deps.defaultRegion;
-        const personal = [username, email, phoneNumber, displayName].filter((part) => part !== undefined);
-        const optional = <T>(value: string | undefined, read: (text: string) => T): T | undefined => {
+        const personal = [username, email, phoneNumber, displayName].filter(
+          (part) => part !== undefined,
+        );
+        const optional = <T>(
+          value: string | undefined,
+          read: (text: string) => T,
+        ): T | undefined => {
           const text = given(value);
           return text === undefined ? undefined : read(text);
         };
         return together({
           username: () => parseUsername('username', username),
-          password: () => parseNewPassword('password', request.password, deps.passwordPolicy, personal),
+          password: () =>
+            parseNewPassword('password', request.password, deps.passwordPolicy, personal),
           email: () => optional(email, (text) => parseEmail('email', text)),
-          phone: () => optional(phoneNumber, (text) => parsePhone('phone_number', text, region, deps.phonePolicy)),
-          displayName: () => optional(displayName, (text) => parseName('display_name', text, { max: MAX_NAME })),
+          phone: () =>
+            optional(phoneNumber, (text) =>
+              parsePhone('phone_number', text, region, deps.phonePolicy),
+            ),
+          displayName: () =>
+            optional(displayName, (text) => parseName('display_name', text, { max: MAX_NAME })),
           locale: () => parseLocale('locale', request.locale),
           organizationName: () =>
-            optional(organizationName, (text) => parseName('organization_name', text, { max: MAX_NAME })),
+            optional(organizationName, (text) =>
+              parseName('organization_name', text, { max: MAX_NAME }),
+            ),
           requestId: () => optionalUuid('request_id', request.requestId),
         });
       },
       charges: ({ email, phone }, call) => [
-        ...sourceCharges('signUpsPerSource', call.source),
+        ...sourceCharges('signUpsPerSource', call),
         { limiter: 'signUpsInAll', key: '' },
         ...(email === undefined ? [] : sendCharges('email', email)),
         ...(phone === undefined ? [] : sendCharges('sms', phone)),

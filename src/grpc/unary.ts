@@ -86,6 +86,7 @@ class OpenCall implements RpcCall {
   readonly signal: AbortSignal;
   caller = '';
   source = '';
+  sourceIsLocal = false;
   person: Person | undefined;
   accountId: string | undefined;
   retryAfter: number | undefined;
@@ -98,6 +99,11 @@ class OpenCall implements RpcCall {
     this.locale = negotiateLocale(only(metadata, 'accept-language'));
     this.deadline = watch.deadline;
     this.signal = watch.signal;
+  }
+
+  comesFrom({ source, sourceIsLocal }: ReturnType<typeof sourceOf>): void {
+    this.source = source;
+    this.sourceIsLocal = sourceIsLocal;
   }
 
   // Fields, not methods: a handler may take them out of the call.
@@ -153,12 +159,12 @@ async function serve<Need extends PersonNeed, Request, Response>(
   call: OpenCall,
 ): Promise<Response> {
   const peer = wire.getPeer();
-  call.source = sourceOf(wire.metadata, peer, false);
+  call.comesFrom(sourceOf(wire.metadata, peer, false));
   const caller = await identifyCaller(wire.metadata, deps);
   if (caller !== undefined) {
     call.caller = caller.name;
     if (!caller.rpcGroups.has(policy.group)) throw callerNotAllowed(policy.group);
-    call.source = sourceOf(wire.metadata, peer, true);
+    call.comesFrom(sourceOf(wire.metadata, peer, true));
   }
   if (policy.person !== 'none') {
     call.person = await identifyPerson(wire.metadata, policy.person, deps);
@@ -202,7 +208,7 @@ function callCharges(method: string, policy: RpcPolicy, call: OpenCall): readonl
   const charges: Charge[] = [];
   for (const limiter of policy.limiters) {
     if (limiter === 'callsPerSource') {
-      charges.push(...sourceCharges(limiter, call.source, method));
+      charges.push(...sourceCharges(limiter, call, method));
     } else if (call.caller !== '') {
       charges.push({ limiter, key: compoundKey(method, call.caller) });
     }

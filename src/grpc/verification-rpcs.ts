@@ -6,9 +6,9 @@ import {
   sendVerificationCode,
 } from '../accounts/index.js';
 import { parseCode } from '../challenges/index.js';
-import { type Channel, parseEmail, parsePhone, type PhonePolicy } from '../core/contact.js';
-import { fieldInvalid } from '../core/errors.js';
 import type { Person } from '../core/call.js';
+import { type Channel, type PhonePolicy, parseEmail, parsePhone } from '../core/contact.js';
+import { fieldInvalid } from '../core/errors.js';
 import { sendCharges } from '../throttling/index.js';
 import { toIdentifierMessage } from './account-mapper.js';
 import { authRpc } from './auth-rpcs.js';
@@ -47,7 +47,9 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
           destination: () => {
             const phone = given(request.phoneNumber);
             const region = given(request.region) ?? defaultRegion;
-            return phone === undefined ? undefined : parsePhone('phone_number', phone, region, phonePolicy);
+            return phone === undefined
+              ? undefined
+              : parsePhone('phone_number', phone, region, phonePolicy);
           },
           requestId: () => optionalUuid('request_id', request.requestId),
         }),

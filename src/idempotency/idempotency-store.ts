@@ -28,7 +28,10 @@ export interface IdempotencyDeps {
 const LIFETIME = sql.raw("interval '24 hours'");
 
 /** Condition: the statement's snapshot shows no earlier call with this id. */
-export function isNotRepeated(now: RawBuilder<Date>, request: IdempotentRequest): RawBuilder<boolean> {
+export function isNotRepeated(
+  now: RawBuilder<Date>,
+  request: IdempotentRequest,
+): RawBuilder<boolean> {
   if (request.requestId === undefined) return sql<boolean>`true`;
   return sql<boolean>`not exists (select from idempotency_keys k where ${isKey(request)} and k.expires_at > ${now})`;
 }
@@ -65,7 +68,9 @@ export async function findIdempotent(
     where ${isKey(request)} and k.expires_at > ${sqlNow(deps.clock)}`.execute(deps.db);
   const found = rows[0];
   if (found === undefined) return undefined;
-  const same = deps.requestKeys.all.some(({ key }) => equalBytes(bodyMac(key, request), found.request_mac));
+  const same = deps.requestKeys.all.some(({ key }) =>
+    equalBytes(bodyMac(key, request), found.request_mac),
+  );
   if (!same) throw requestIdReused();
   return found.result;
 }

@@ -1,3 +1,4 @@
+export { type IdempotencyReason, requestIdReused } from './errors.js';
 export {
   findIdempotent,
   type IdempotencyDeps,
@@ -5,4 +6,3 @@ export {
   insertIdempotent,
   isNotRepeated,
 } from './idempotency-store.js';
-export { type IdempotencyReason, requestIdReused } from './errors.js';

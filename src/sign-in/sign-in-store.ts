@@ -14,7 +14,13 @@ import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { IdentifierType } from '../core/contact.js';
 import { type Db, sqlNow } from '../db/index.js';
-import { type GrantedScope, toScope, resolveScope, type ScopeRequest, type ScopeRow } from '../organizations/index.js';
+import {
+  type GrantedScope,
+  resolveScope,
+  type ScopeRequest,
+  type ScopeRow,
+  toScope,
+} from '../organizations/index.js';
 import type { PasswordHash } from '../passwords/index.js';
 import { insertSession, type PreparedSession, type SessionDeps } from '../sessions/index.js';
 
@@ -24,7 +30,11 @@ const now = sql<Date>`(select now from t)`;
 
 export interface PasswordGuess {
   readonly account:
-    | { readonly accountId: string; readonly sessionEpoch: number; readonly password: PasswordHash | undefined }
+    | {
+        readonly accountId: string;
+        readonly sessionEpoch: number;
+        readonly password: PasswordHash | undefined;
+      }
     | undefined;
   /** Set where what was typed is locked, for whoever types it. */
   readonly lockedSeconds: number | undefined;
@@ -75,13 +85,17 @@ export async function chargePassword(
 
 function toGuess(row: GuessRow, policy: BudgetPolicy): PasswordGuess {
   const password =
-    row.password_hash === null ? undefined : { hash: row.password_hash, pepper: row.password_pepper };
+    row.password_hash === null
+      ? undefined
+      : { hash: row.password_hash, pepper: row.password_pepper };
   return {
     account:
       row.account_id === null
         ? undefined
         : { accountId: row.account_id, sessionEpoch: row.session_epoch, password },
-    lockedSeconds: row.typed_charged ? undefined : Math.max(1, row.typed_wait ?? policy.lockoutSeconds),
+    lockedSeconds: row.typed_charged
+      ? undefined
+      : Math.max(1, row.typed_wait ?? policy.lockoutSeconds),
     mayCompare: row.typed_charged && row.account_charged,
   };
 }
@@ -110,7 +124,8 @@ export async function openSession(
     scope: ScopeRequest | undefined;
   },
 ): Promise<OpenedSession | undefined> {
-  const subjects = sql`select uuid_send(account_id) from account union all select ${input.subject}::bytea`;
+  const subjects = sql`select uuid_send(account_id) as subject, true as charged from account
+    union all select ${input.subject}::bytea, true`;
   const granted = sql`account a, scope where scope.scope_granted`;
   const { rows } = await sql<OpenedRow>`
     with t as materialized (select ${sqlNow(deps.clock)} as now),
@@ -124,8 +139,7 @@ export async function openSession(
     ),
     locked as materialized (${lockBudgets(KEY, subjects)}),
     cleared as (${clearBudgets(KEY, {
-      locked: sql`select subject from locked`,
-      refund: 1,
+      locked: sql`locked`,
       when: sql`select from account`,
     })}),
     scope as materialized (${resolveScope({ who: sql`account`, requested: input.scope })}),
@@ -152,7 +166,9 @@ export async function openSession(
     select scope.*, s.auth_time from scope left join session s on true`.execute(deps.db);
   const row = rows[0];
   if (row === undefined) return undefined;
-  return { grant: row.auth_time === null ? undefined : { ...toScope(row), authTime: row.auth_time } };
+  return {
+    grant: row.auth_time === null ? undefined : { ...toScope(row), authTime: row.auth_time },
+  };
 }
 
 /** The account's row, where the sign-in changes it: a better hash, a chosen organization. */
@@ -165,7 +181,8 @@ function rememberSignIn(
     rehashed === undefined
       ? sql``
       : sql`password_hash = ${rehashed.hash}::text, password_pepper = ${rehashed.pepper}::text`;
-  const organization = requested === undefined ? sql`` : sql`last_organization_id = scope.organization_id`;
+  const organization =
+    requested === undefined ? sql`` : sql`last_organization_id = scope.organization_id`;
   const comma = rehashed === undefined || requested === undefined ? sql`` : sql`, `;
   return sql`update accounts a set ${hash}${comma}${organization} from account, scope
     where a.account_id = account.account_id and scope.scope_granted`;

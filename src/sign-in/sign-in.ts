@@ -62,7 +62,11 @@ export async function signIn(deps: SignInDeps, call: Call, input: SignInInput): 
 }
 
 /** A new hash for a password that just proved right; the old one does for now while the lane is full. */
-async function rehash(deps: SignInDeps, call: Call, password: string): Promise<PasswordHash | undefined> {
+async function rehash(
+  deps: SignInDeps,
+  call: Call,
+  password: string,
+): Promise<PasswordHash | undefined> {
   try {
     return await deps.hasher.hash(password, call);
   } catch {
@@ -82,7 +86,9 @@ async function begin(
 ): Promise<SignedIn> {
   const session = prepareSession(deps, { caller: call.caller, amr: ['pwd'] });
   // Completed although the caller may have left: the budgets must be cleared for the right password.
-  const opened = await shielded(() => openSession(deps, call, { ...proof, session, scope: input.scope }));
+  const opened = await shielded(() =>
+    openSession(deps, call, { ...proof, session, scope: input.scope }),
+  );
   if (opened === undefined) throw credentialsInvalid();
   if (opened.grant === undefined) throw scopeNotGranted();
   const { accountId } = proof.account;

@@ -47,7 +47,9 @@ export interface SignUpDone {
   readonly account: Account;
   readonly authTime: Date;
   /** In the order of the codes. */
-  readonly challenges: readonly (Omit<Challenge, 'maskedDestination'> & { readonly longCode: boolean })[];
+  readonly challenges: readonly (Omit<Challenge, 'maskedDestination'> & {
+    readonly longCode: boolean;
+  })[];
 }
 
 interface StoreDeps extends CodeDeps, IdempotencyDeps, SessionDeps {
@@ -58,7 +60,13 @@ interface StoreDeps extends CodeDeps, IdempotencyDeps, SessionDeps {
 interface SignUpRow {
   created_at: Date;
   auth_time: Date;
-  slots: { channel: Channel; challenge_id: string; long_code: boolean; expires_at: string; resend_at: string }[];
+  slots: {
+    channel: Channel;
+    challenge_id: string;
+    long_code: boolean;
+    expires_at: string;
+    resend_at: string;
+  }[];
 }
 
 const now = sql<Date>`(select now from t)`;
@@ -79,8 +87,10 @@ export async function insertSignUp(
     { ...draft, password: draft.passwordHash, displayName: draft.displayName ?? '' },
     fresh,
   );
-  const slots = draft.codes.map((code) => sql`select ${code.slot.channel}::text as channel, s.challenge_id, s.long_code,
-    s.expires_at, s.resend_at from ${slotName(code)} s`);
+  const slots = draft.codes.map(
+    (code) => sql`select ${code.slot.channel}::text as channel, s.challenge_id, s.long_code,
+    s.expires_at, s.resend_at from ${slotName(code)} s`,
+  );
   const noSlots = sql`select null::text as channel, null::uuid as challenge_id, false as long_code,
     null::timestamptz as expires_at, null::timestamptz as resend_at where false`;
   const { rows } = await sql<SignUpRow>`
@@ -147,7 +157,10 @@ function codeSteps(deps: StoreDeps, code: PreparedCode): RawBuilder<unknown> {
   return sql`
     ${named('budgets')} as materialized (${budgetsOfSend(now, channel, {
       account: undefined,
-      address: { subject: sql`${code.slot.addressSubject}::bytea`, lanes: ['anonymous', 'session'] },
+      address: {
+        subject: sql`${code.slot.addressSubject}::bytea`,
+        lanes: ['anonymous', 'session'],
+      },
     })}),
     ${slot} as (${openSlot(
       now,
@@ -223,7 +236,9 @@ export async function readChallenges(
 ): Promise<readonly Challenge[]> {
   const { rows } = await sql<ChallengeRow>`
     select c.challenge_id, c.channel, c.destination_sealed, c.expires_at, c.resend_at from challenges c
-    where c.account_id = ${accountId}::uuid and c.purpose = 'verify' order by c.channel`.execute(deps.db);
+    where c.account_id = ${accountId}::uuid and c.purpose = 'verify' order by c.channel`.execute(
+    deps.db,
+  );
   return rows.map((row) => ({
     challengeId: row.challenge_id,
     channel: row.channel,

@@ -1,14 +1,23 @@
 import { type Account, readAccount, usernameTaken } from '../accounts/index.js';
-import { type Challenge, type CodeDeps, type PreparedCode, prepareCode } from '../challenges/index.js';
 import { newAuditKey } from '../audit/index.js';
+import {
+  type Challenge,
+  type CodeDeps,
+  type PreparedCode,
+  prepareCode,
+} from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel, Locale } from '../core/contact.js';
 import { type Db, shielded, uniqueViolation } from '../db/index.js';
-import { findIdempotent, type IdempotencyDeps, type IdempotentRequest } from '../idempotency/index.js';
+import {
+  findIdempotent,
+  type IdempotencyDeps,
+  type IdempotentRequest,
+} from '../idempotency/index.js';
 import { prepareSession, type TokenSet, tokenSet } from '../sessions/index.js';
 import { type SignInDeps, signIn } from '../sign-in/index.js';
-import { type NewSignUp, insertSignUp, readChallenges, whoIs } from './sign-up-store.js';
+import { insertSignUp, type NewSignUp, readChallenges, whoIs } from './sign-up-store.js';
 
 export interface SignUpDeps extends SignInDeps, CodeDeps, IdempotencyDeps {
   readonly db: Db;
@@ -62,13 +71,17 @@ export async function signUp(deps: SignUpDeps, call: Call, input: SignUpInput): 
     codes,
     request,
   };
-  const done = await shielded(() => insertSignUp(deps, call, draft)).catch(async (error: unknown) => {
-    if (uniqueViolation(error) === 'identifiers_holder') return undefined;
-    throw error;
-  });
+  const done = await shielded(() => insertSignUp(deps, call, draft)).catch(
+    async (error: unknown) => {
+      if (uniqueViolation(error) === 'identifiers_holder') return undefined;
+      throw error;
+    },
+  );
   if (done === undefined) return repeat(deps, call, input, request);
   deps.outbox.dispatch(
-    codes.map((code, index) => (done.challenges[index]?.longCode === true ? code.long : code.short)),
+    codes.map((code, index) =>
+      done.challenges[index]?.longCode === true ? code.long : code.short,
+    ),
   );
   return {
     account: done.account,
@@ -86,7 +99,14 @@ function repeatable(call: Call, input: SignUpInput): IdempotentRequest {
     rpc: 'sign_up',
     caller: call.caller,
     requestId: input.requestId,
-    body: [username, email ?? '', phone ?? '', displayName ?? '', locale ?? '', organizationName ?? ''],
+    body: [
+      username,
+      email ?? '',
+      phone ?? '',
+      displayName ?? '',
+      locale ?? '',
+      organizationName ?? '',
+    ],
   };
 }
 
@@ -153,5 +173,9 @@ async function repeat(
   });
   const account = await readAccount(deps.db, deps.clock, () => whoIs(signedIn.accountId));
   if (account === undefined) throw new Error('an account that just signed in is gone');
-  return { account, tokens: signedIn.tokens, challenges: await readChallenges(deps, account.accountId) };
+  return {
+    account,
+    tokens: signedIn.tokens,
+    challenges: await readChallenges(deps, account.accountId),
+  };
 }

@@ -1,19 +1,19 @@
-import { isIP } from 'node:net';
+import type { Call } from '../core/call.js';
 import { type Channel, regionOfPhone } from '../core/contact.js';
 import { sourceKey } from './source-address.js';
 import { type Charge, compoundKey } from './throttle.js';
 
 /**
- * A charge on the person's address, with what else the limiter's key names. None for a loopback
- * address: it is no person's but a tool's on this machine, and all of those would share one counter.
+ * A charge on the person's address, with what else the limiter's key names. None for a loopback peer
+ * that names no person: it is a tool on this machine, and all of those would share one counter.
  */
 export function sourceCharges(
   limiter: 'callsPerSource' | 'signInsPerSource' | 'signUpsPerSource',
-  source: string,
+  call: Pick<Call, 'source' | 'sourceIsLocal'>,
   ...parts: readonly string[]
 ): readonly Charge[] {
-  if (isLoopback(source)) return [];
-  const key = sourceKey(source);
+  if (call.sourceIsLocal) return [];
+  const key = sourceKey(call.source);
   return [{ limiter, key: parts.length === 0 ? key : compoundKey(...parts, key) }];
 }
 
@@ -29,8 +29,4 @@ export function sendCharges(channel: Channel, destination: string): readonly Cha
     { limiter: 'smsPerCountry', key: regionOfPhone(destination) },
     { limiter: 'smsInAll', key: '' },
   ];
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
 }

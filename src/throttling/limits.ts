@@ -15,11 +15,6 @@ interface LimiterShape {
    * and create nothing) cannot drain what others need: an address's share, a country, the whole.
    */
   readonly counts: 'attempts' | 'admissions';
-  /**
-   * `refuse`: the caller sees `RATE_LIMITED`. `void`: every anonymous caller alike gets a sealed, void
-   * challenge and no message; the use-case learns it from `Verdict.exhausted`.
-   */
-  readonly whenExhausted: 'refuse' | 'void';
   readonly points: number;
   readonly windowSeconds: number;
 }
@@ -34,21 +29,17 @@ const DAY = 24 * HOUR;
  * PostgreSQL and hold with all of these switched off (rule 3).
  */
 const catalogue = {
-  // Sends per address come in two shares, so that strangers who exhaust theirs cannot stop a message
-  // to the person behind the address, who asks from a source that succeeded for it within 90 days.
   sendsPerAddressShort: admission('address', 5, HOUR),
   sendsPerAddressLong: admission('address', 10, DAY),
-  knownSendsPerAddressShort: admission('address', 5, HOUR),
-  knownSendsPerAddressLong: admission('address', 10, DAY),
   smsPerCountry: admission('country', 1_000, HOUR),
   smsInAll: admission('everyone', 5_000, HOUR),
   emailInAll: admission('everyone', 20_000, HOUR),
-  anonymousSendsPerSource: { ...admission('source', 30, HOUR), whenExhausted: 'void' },
   signUpsPerSource: admission('source', 20, HOUR),
-  signUpsInAll: admission('everyone', 2_000, HOUR),
+  signUpsInAll: admission('everyone', 10_000, HOUR),
   signInsPerSource: attempt('source', 30, MINUTE),
   callsPerSource: attempt('source and RPC', 60, MINUTE),
-  callsPerCaller: attempt('caller and RPC', 6_000, MINUTE),
+  // Stops a caller that has run away, not one that is busy.
+  callsPerCaller: attempt('caller and RPC', 600_000, MINUTE),
 } as const satisfies Record<string, LimiterShape>;
 
 export type LimiterName = keyof typeof catalogue;
@@ -101,9 +92,9 @@ function requireWhole(what: string, value: number, max: number): void {
 }
 
 function admission(keyedBy: KeyedBy, points: number, windowSeconds: number): LimiterShape {
-  return { keyedBy, counts: 'admissions', whenExhausted: 'refuse', points, windowSeconds };
+  return { keyedBy, counts: 'admissions', points, windowSeconds };
 }
 
 function attempt(keyedBy: KeyedBy, points: number, windowSeconds: number): LimiterShape {
-  return { keyedBy, counts: 'attempts', whenExhausted: 'refuse', points, windowSeconds };
+  return { keyedBy, counts: 'attempts', points, windowSeconds };
 }

@@ -14,7 +14,13 @@ export interface DatabaseWatchDeps {
 }
 
 /** Asks the database every two seconds whether it is there, for health and readiness. */
-export function createDatabaseWatch({ db, random, log, onAnswer, intervalMs = 2_000 }: DatabaseWatchDeps): Worker {
+export function createDatabaseWatch({
+  db,
+  random,
+  log,
+  onAnswer,
+  intervalMs = 2_000,
+}: DatabaseWatchDeps): Worker {
   let answered = true;
   return createPeriodicWorker({
     name: 'database watch',
@@ -26,7 +32,8 @@ export function createDatabaseWatch({ db, random, log, onAnswer, intervalMs = 2_
         () => true,
         () => false,
       );
-      if (answers !== answered) log.warn({ answers }, answers ? 'the database is back' : 'the database is away');
+      if (answers !== answered)
+        log.warn({ answers }, answers ? 'the database is back' : 'the database is away');
       answered = answers;
       onAnswer(answers);
     },

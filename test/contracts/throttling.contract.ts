@@ -135,10 +135,10 @@ export function throttlingContract(name: string, make: () => Promise<ThrottleHar
       await refusalOf(throttle.consume([{ limiter: 'smsInAll', key: 'c' }]));
     });
 
-    it('keeps the shares of strangers and of known sources apart', async () => {
+    it('counts each limiter of one address for itself', async () => {
       const throttle = harness.open();
       expect(await admittedOf(throttle, [send('+84912345678')], 20)).toBe(5);
-      await throttle.consume([{ limiter: 'knownSendsPerAddressShort', key: '+84912345678' }]);
+      await throttle.consume([{ limiter: 'sendsPerAddressLong', key: '+84912345678' }]);
     });
 
     it('admits a call without charges', async () => {

@@ -5,7 +5,7 @@ import { parseSourceAddress, sourceKey } from '../../src/throttling/index.js';
 import { metadata } from './toy-edge.js';
 
 describe('the source of a call (rule 21)', () => {
-  const peer = (text: string): string => sourceOf(metadata({}), text, false);
+  const peer = (text: string): string => sourceOf(metadata({}), text, false).source;
 
   it.each([
     ['127.0.0.1:50123', '127.0.0.1'],
@@ -31,11 +31,19 @@ describe('the source of a call (rule 21)', () => {
     );
   });
 
+  it('is local for a loopback peer that names no person, and only then', () => {
+    const claimed = metadata({ 'countersign-client-address': '127.0.0.1' });
+    expect(sourceOf(metadata({}), '127.0.0.1:1', true).sourceIsLocal).toBe(true);
+    expect(sourceOf(metadata({}), '::1', false).sourceIsLocal).toBe(true);
+    expect(sourceOf(metadata({}), '203.0.113.9:1', true).sourceIsLocal).toBe(false);
+    expect(sourceOf(claimed, '127.0.0.1:1', true).sourceIsLocal).toBe(false);
+  });
+
   it('is refused when it is named twice: one of the two is somebody else', () => {
     const twice = metadata({ 'countersign-client-address': '203.0.113.9' });
     twice.add('countersign-client-address', '203.0.113.10');
     expect(() => sourceOf(twice, '127.0.0.1:1', true)).toThrow('must be exactly one');
-    expect(sourceOf(twice, '127.0.0.1:1', false)).toBe('127.0.0.1');
+    expect(sourceOf(twice, '127.0.0.1:1', false).source).toBe('127.0.0.1');
   });
 });
 

@@ -47,6 +47,7 @@ export function aCall(caller = CALLER): Call {
   return {
     requestId: systemRandom.id(),
     caller,
+    sourceIsLocal: true,
     source: '192.0.2.1',
     locale: 'en',
     deadline: new Date(Date.now() + 10_000),

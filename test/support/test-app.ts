@@ -8,8 +8,8 @@ import {
   createCountersignClient,
 } from '../../src/client/index.js';
 import { type Config, loadConfig } from '../../src/config/index.js';
-import { type Db, openDatabase } from '../../src/db/index.js';
 import type { Logger } from '../../src/core/logger.js';
+import { type Db, openDatabase } from '../../src/db/index.js';
 import { type CheapHasher, createCheapHasher } from './cheap-hasher.js';
 import { silentLog, type TestDatabase, testDatabase } from './databases.js';
 import { createMailbox, type Mailbox } from './mailbox.js';
@@ -52,7 +52,10 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'countersign-test-')));
   const clock = options.clock ?? createTestClock();
   const mailbox = options.mailbox ?? createMailbox();
-  const hasher = options.hasher === undefined || options.hasher === 'real' ? createCheapHasher() : options.hasher;
+  const hasher =
+    options.hasher === undefined || options.hasher === 'real'
+      ? createCheapHasher()
+      : options.hasher;
   const config = loadConfig({
     LISTEN_ADDRESS: '127.0.0.1:0',
     HTTP_ADDRESS: '127.0.0.1:0',
@@ -68,7 +71,11 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
   });
   const clients: CountersignClient[] = [];
   const connect: TestApp['connect'] = ({ callerKey = options.callerKey } = {}) => {
-    const client = createCountersignClient({ address: app.grpcAddress, callerKey, deadlineMs: 15_000 });
+    const client = createCountersignClient({
+      address: app.grpcAddress,
+      callerKey,
+      deadlineMs: 15_000,
+    });
     clients.push(client);
     return client.auth;
   };

@@ -2,7 +2,11 @@ import type { Clock } from '../../src/core/clock.js';
 
 export interface TestClock extends Clock {
   /** Moves "now", in memory and in every statement, without waiting. */
-  advance(by: { readonly seconds?: number; readonly minutes?: number; readonly days?: number }): void;
+  advance(by: {
+    readonly seconds?: number;
+    readonly minutes?: number;
+    readonly days?: number;
+  }): void;
 }
 
 export function createTestClock(): TestClock {

@@ -105,8 +105,7 @@ export const keySettings = {
     kind: 'keys',
     absent: MADE,
     since: '0.1.0',
-    description:
-      'Keys of the HMACs of codes and of the keyed hashes of limits and budgets. Codes sent under a key that is gone are dead.',
+    description: 'Keys of the HMACs of codes. Codes sent under a key that is gone are dead.',
   },
   TOKEN_KEYS: {
     kind: 'keys',

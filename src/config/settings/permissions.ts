@@ -1,6 +1,6 @@
-import type { Setting } from './setting.js';
+import type { Setting, SwitchSetting } from './setting.js';
 
-function permission(description: string): Setting & { readonly kind: 'switch' } {
+function permission(description: string): SwitchSetting {
   return { kind: 'switch', default: 'false', since: '0.1.0', description };
 }
 

@@ -9,6 +9,12 @@ interface SettingText {
   readonly absent?: string;
 }
 
+/** Off unless it is switched on. */
+export interface SwitchSetting extends SettingText {
+  readonly kind: 'switch';
+  readonly default: string;
+}
+
 /** A setting as data: the reader checks by it and `docs/configuration.md` is written from it. */
 export type Setting = SettingText &
   (
