@@ -3,7 +3,7 @@
  * descriptor set is copied to where the compiled code looks for it: at the same relative place as in
  * the sources.
  */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,9 +13,13 @@ const dist = join(root, 'dist');
 const descriptors = join('generated', 'descriptors.binpb');
 
 rmSync(dist, { recursive: true, force: true });
-execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], {
+const tsc = spawnSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], {
   cwd: root,
   stdio: 'inherit',
 });
-cpSync(join(root, descriptors), join(dist, descriptors));
-chmodSync(join(dist, 'src', 'launch.cjs'), 0o755);
+if (tsc.status === 0) {
+  cpSync(join(root, descriptors), join(dist, descriptors));
+  chmodSync(join(dist, 'src', 'launch.cjs'), 0o755);
+} else {
+  process.exitCode = 1;
+}

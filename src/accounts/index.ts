@@ -1,5 +1,5 @@
 export type { Account, AccountStatus } from './account.js';
-export { insertAccount, liveSession, type NewAccount, readAccount } from './account-store.js';
+export { insertAccount, type NewAccount, readAccount } from './account-store.js';
 export {
   type ConfirmedIdentifier,
   type ConfirmIdentifierDeps,
@@ -8,13 +8,10 @@ export {
 } from './confirm-identifier.js';
 export {
   type AccountsReason,
-  identifierTaken,
-  reauthenticationRequired,
   usernameTaken,
 } from './errors.js';
 export { type GetAccountDeps, getAccount } from './get-account.js';
 export {
-  channelOfType,
   type Identifier,
   isVerified,
   type ProofPolicy,

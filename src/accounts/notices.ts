@@ -10,11 +10,11 @@ export interface AccountContacts {
   readonly verified: readonly { readonly type: 'email' | 'phone'; readonly value: string }[];
 }
 
-/** The contacts of a challenge `c`'s account. */
+/** The contacts of a challenge `c`'s account; `contact` serves its own account's notices too (V7). */
 export function contactsOf(): RawBuilder<AccountContacts> {
   return sql<AccountContacts>`(select jsonb_build_object('locale', l.locale, 'verified', coalesce((
       select jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value)) from identifiers i
-      where i.account_id = c.account_id and i.state = 'verified' and i.type <> 'username'), '[]'))
+      where i.account_id = c.account_id and i.state in ('verified', 'contact') and i.type <> 'username'), '[]'))
     from account_settings l where l.account_id = c.account_id)`;
 }
 

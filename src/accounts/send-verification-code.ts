@@ -83,7 +83,7 @@ export async function sendVerificationCode(
   if (row === undefined) throw accessTokenInvalid();
   if (row.challenge_id === null) {
     if (await findIdempotent(deps, request))
-      return standingChallenge(row, input.channel, destination);
+      return standingChallenge(deps, call, input.channel, destination);
     throw refusal(row, deps);
   }
   const message = row.long_code ? prepared.long : prepared.short;
@@ -107,7 +107,6 @@ interface SendRow {
   expires_at: Date;
   resend_at: Date;
   long_code: boolean | null;
-  standing_id: string | null;
 }
 
 interface Send {
@@ -142,7 +141,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
       address: { subject: sql`${prepared.slot.addressSubject}::bytea`, lanes: ['session'] },
     })}),
     standing as materialized (
-      select c.challenge_id, c.expires_at, c.resend_at from challenges c, person p
+      select c.resend_at from challenges c, person p
       where c.account_id = p.account_id and c.channel = ${channel}::text and c.purpose = 'verify'
     ),
     gate as materialized (
@@ -169,8 +168,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     )}),
     remembered as (${insertIdempotent(deps, now, send.request, { result: sql`'{}'::jsonb`, from: sql`slot` })})
     select p.known or ${recent(now, call)} as known, p.locale, b.account_wait, s.challenge_id, s.long_code,
-      coalesce(s.expires_at, o.expires_at) as expires_at, coalesce(s.resend_at, o.resend_at) as resend_at,
-      o.challenge_id as standing_id, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
+      s.expires_at, s.resend_at, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
     from person p cross join budgets b left join slot s on true left join standing o on true`.execute(
     deps.db,
   );
@@ -189,15 +187,24 @@ function refusal(row: SendRow, deps: SendVerificationCodeDeps) {
   return resendTooSoon(Math.max(1, row.cooldown_wait ?? deps.codePolicy.cooldownSeconds));
 }
 
-function standingChallenge(row: SendRow, channel: Channel, destination: string): Challenge {
-  if (row.standing_id === null) throw accessTokenInvalid();
-  return {
-    challengeId: row.standing_id,
-    channel,
-    maskedDestination: maskDestination(channel, destination),
-    expiresAt: row.expires_at,
-    resendAt: row.resend_at,
-  };
+/**
+ * What the first call with this `request_id` made. Read anew: where the two raced, it was not there yet
+ * for the statement that found nothing left to do.
+ */
+async function standingChallenge(
+  deps: SendVerificationCodeDeps,
+  call: PersonCall,
+  channel: Channel,
+  destination: string,
+): Promise<Challenge> {
+  const { rows } = await sql<{ challengeId: string; expiresAt: Date; resendAt: Date }>`
+    select challenge_id as "challengeId", expires_at as "expiresAt", resend_at as "resendAt" from challenges
+    where account_id = ${call.person.accountId}::uuid and channel = ${channel}::text
+      and purpose = 'verify'`.execute(deps.db);
+  const [standing] = rows;
+  // Slots outlive request ids (see the sweeps).
+  if (standing === undefined) throw new Error('a send is remembered and its slot is gone');
+  return { ...standing, channel, maskedDestination: maskDestination(channel, destination) };
 }
 
 /** The claimed address, else the one that lapsed, else the one that is held: what a bare request means. */

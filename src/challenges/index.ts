@@ -30,8 +30,6 @@ export {
   chargeBudgets,
   clearBudgets,
   type GuessKey,
-  isClosed,
-  isShut,
   type Lane,
   lockBudgets,
   PASSWORD_WINDOW_FAILURES,

@@ -33,7 +33,7 @@ export function mayCompare(guess: ChargedGuess, lane: Lane, policy: BudgetPolicy
     .map((row) => row.waitSeconds ?? policy.lockoutSeconds);
   if (waits.length > 0) throw verificationLocked(Math.max(1, ...waits));
   if (visible.some((row) => row.dead)) throw codeAttemptsExhausted();
-  return guess.account.charged && guess.address.charged;
+  return [guess.account, guess.address].every((row) => row.charged && !row.dead);
 }
 
 /** The error of a wrong guess, with what the caller may know of the tries left. */

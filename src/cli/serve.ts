@@ -18,11 +18,13 @@ export const serveCommand: Command = {
     const config = loadConfig(readEnv());
     const log = createLogger(config.logLevel);
     const app = await createApp(config, log);
-    process.stdout.write(banner(config, app));
     const stop = new AbortController();
-    await Promise.race(
+    // Heard before the banner says that it listens: whoever waits for that may stop it at once.
+    const stopped = Promise.race(
       ['SIGTERM', 'SIGINT'].map((name) => once(process, name, { signal: stop.signal })),
     );
+    process.stdout.write(banner(config, app));
+    await stopped;
     stop.abort();
     process.once('SIGTERM', () => process.exit(1)).once('SIGINT', () => process.exit(1));
     process.stdout.write('draining\n');

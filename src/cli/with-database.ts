@@ -1,8 +1,8 @@
 import { migrations } from '../../migrations/index.js';
-import { openConfigured } from '../app.js';
+import { openConfigured, SchemaError } from '../app.js';
 import { loadConfig, readEnv } from '../config/index.js';
 import type { Logger } from '../core/logger.js';
-import { type Database, type Db, migrate } from '../db/index.js';
+import { checkSchema, type Database, type Db, migrate } from '../db/index.js';
 import { createLogger } from '../logger.js';
 
 /** Opens the configured database for one command, and closes it whatever happens. */
@@ -19,10 +19,15 @@ export async function withDatabase<T>(
   }
 }
 
-/** The embedded database follows the build by itself, also when a command comes before the first start. */
+/**
+ * The embedded database follows the build by itself, also when a command comes before the first start;
+ * PostgreSQL has to fit already, as for the server.
+ */
 export function withMigratedDatabase<T>(work: (db: Db) => Promise<T>): Promise<T> {
   return withDatabase(async (database, log) => {
     if (database.kind === 'embedded') await migrate(database.db, migrations, { log });
+    const schema = await checkSchema(database.db, migrations);
+    if (!schema.fits) throw new SchemaError(schema.problem);
     return await work(database.db);
   });
 }

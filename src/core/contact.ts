@@ -3,7 +3,7 @@
  * house passes through here, and what comes out is exactly what the unique indexes see.
  */
 
-export { MAX_EMAIL_LENGTH, parseEmail } from './contact/email.js';
+export { parseEmail } from './contact/email.js';
 export {
   type Channel,
   classifyIdentifier,
@@ -12,14 +12,11 @@ export {
 export { maskDestination, maskEmail, maskPhone } from './contact/mask.js';
 export {
   isSupportedRegion,
-  MAX_PHONE_INPUT_LENGTH,
   type PhonePolicy,
   parsePhone,
   regionOfPhone,
-  UNKNOWN_REGION,
 } from './contact/phone.js';
 export {
-  DEFAULT_LOCALE,
   type Locale,
   type NameLimits,
   negotiateLocale,

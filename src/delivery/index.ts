@@ -1,6 +1,6 @@
 export { escapeHtml, plainLine } from './escape.js';
 export { LEASE_SECONDS } from './lease.js';
-export { DEFAULT_LIMITS as DEFAULT_DELIVERY_LIMITS, type DeliveryLimits } from './limits.js';
+export type { DeliveryLimits } from './limits.js';
 export type { MessageKind, MessageVariables, OutgoingMessage, PreparedMessage } from './message.js';
 export { createOutbox, type Outbox, type OutboxDeps, type OutboxFigures } from './outbox.js';
 export { type InsertParts, insertMessage, sweepOutbox } from './outbox-store.js';

@@ -1,4 +1,4 @@
-export { type IdempotencyReason, requestIdReused } from './errors.js';
+export type { IdempotencyReason } from './errors.js';
 export {
   findIdempotent,
   type IdempotencyDeps,

@@ -21,7 +21,6 @@ export {
 } from './refresh-token.js';
 export {
   type Grant,
-  RETRY_SECONDS,
   rolesOf,
   type SessionLifetime,
   type SessionScope,
@@ -35,7 +34,7 @@ export {
   rotateSession,
   sessionIsAlive,
 } from './session-store.js';
-export { SIGNING_ALGORITHM, type SigningKey } from './signing-key.js';
+export type { SigningKey } from './signing-key.js';
 export { createSigningKeys, type SigningKeys, type SigningKeysDeps } from './signing-keys.js';
 export {
   insertSession,

@@ -50,8 +50,13 @@ export interface SignedIn {
  */
 export async function signIn(deps: SignInDeps, call: Call, input: SignInInput): Promise<SignedIn> {
   const identifier = classifyIdentifier(input.identifier, input.region ?? deps.defaultRegion, {});
-  const typed = identifier ?? { type: undefined, value: input.identifier };
-  const subject = addressSubject(deps.budgetSecret, `typed:${typed.type ?? ''}`, typed.value);
+  const subject = addressSubject(
+    deps.budgetSecret,
+    `typed:${identifier?.type ?? ''}`,
+    identifier?.value ?? input.identifier,
+  );
+  // What is no identifier stays out of the statement: PostgreSQL would refuse a NUL in it.
+  const typed = identifier ?? { type: undefined, value: '' };
   const guess = await shielded(() => chargePassword(deps, { ...typed, subject }));
   const stored = guess.mayCompare ? guess.account?.password : undefined;
   const verdict = await deps.hasher.verify(stored, input.password, call);

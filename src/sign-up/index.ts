@@ -1,1 +1,2 @@
-export { type SignedUp, type SignUpDeps, type SignUpInput, signUp } from './sign-up.js';
+export { type SignedUp, type SignUpDeps, signUp } from './sign-up.js';
+export type { SignUpInput } from './sign-up-input.js';

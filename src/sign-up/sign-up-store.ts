@@ -30,7 +30,7 @@ import {
 import { insertOrganization, insertRoleAssignment } from '../organizations/index.js';
 import type { PasswordHash } from '../passwords/index.js';
 import { insertSession, type PreparedSession, type SessionDeps } from '../sessions/index.js';
-import type { SignUpInput } from './sign-up.js';
+import type { SignUpInput } from './sign-up-input.js';
 
 export interface NewSignUp extends SignUpInput {
   readonly accountId: string;

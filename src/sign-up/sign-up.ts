@@ -8,7 +8,7 @@ import {
 } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import type { Channel, Locale } from '../core/contact.js';
+import type { Channel } from '../core/contact.js';
 import { type Db, shielded, uniqueViolation } from '../db/index.js';
 import {
   findIdempotent,
@@ -17,24 +17,12 @@ import {
 } from '../idempotency/index.js';
 import { prepareSession, type TokenSet, tokenSet } from '../sessions/index.js';
 import { type SignInDeps, signIn } from '../sign-in/index.js';
+import type { SignUpInput } from './sign-up-input.js';
 import { insertSignUp, type NewSignUp, readChallenges, whoIs } from './sign-up-store.js';
 
 export interface SignUpDeps extends SignInDeps, CodeDeps, IdempotencyDeps {
   readonly db: Db;
   readonly clock: Clock;
-}
-
-/** Everything in canonical form. */
-export interface SignUpInput {
-  readonly username: string;
-  /** As `parseNewPassword` gives it. */
-  readonly password: string;
-  readonly email: string | undefined;
-  readonly phone: string | undefined;
-  readonly displayName: string | undefined;
-  readonly locale: Locale | undefined;
-  readonly organizationName: string | undefined;
-  readonly requestId: string | undefined;
 }
 
 export interface SignedUp {
