@@ -174,6 +174,7 @@ create table outbox (
   account_id uuid,
   kind text not null,
   channel text not null,
+  locale text not null,
   payload_sealed bytea,
   state text not null,
   attempts integer not null default 0,
@@ -186,6 +187,7 @@ create table outbox (
   constraint outbox_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text]))),
   constraint outbox_check CHECK (((state = 'queued'::text) = (payload_sealed IS NOT NULL))),
   constraint outbox_check1 CHECK (((state = 'queued'::text) = (finished_at IS NULL))),
+  constraint outbox_locale_check CHECK ((locale = ANY (ARRAY['en'::text, 'vi'::text]))),
   constraint outbox_pkey PRIMARY KEY (message_id),
   constraint outbox_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'expired'::text, 'failed'::text])))
 );
