@@ -24,6 +24,7 @@ await step(tally, 'format and lint', () => npm('lint'));
 await step(tally, 'nothing unused', () => npm('lint:unused'));
 await step(tally, 'types', () => npm('typecheck'));
 await step(tally, 'build', () => npm('build'));
+await step(tally, 'tour', () => npm('tour'));
 if (process.argv.includes('--embedded-tests-ran')) {
   process.stdout.write('▸ tests, embedded\n  ran already, counted by whoever ran them\n');
 } else {
