@@ -83,9 +83,13 @@ export function proveAddress(
       : sql`not exists (select from identifiers h, redeemed r where h.account_id = r.account_id
           and h.type = ${type} and h.state in ('verified', 'lapsed', 'disputed'))`;
   return {
+    // Two looks, one per index: none covers all three states, and one condition would scan the table.
     collision: sql`select ${mayBeContact} as as_contact from redeemed r where exists (
       select from identifiers h where h.type = ${type} and h.value = ${value}
-        and h.state in ('verified', 'lapsed', 'disputed') and h.account_id <> r.account_id)`,
+        and h.state in ('verified', 'lapsed') and h.account_id <> r.account_id)
+      or exists (
+      select from identifiers h where h.type = ${type} and h.value = ${value}
+        and h.state = 'disputed' and h.account_id <> r.account_id)`,
     dropped: sql`delete from identifiers i using redeemed r
       where i.account_id = r.account_id and i.type = ${type}
         and (i.state = 'claimed' or not exists (select from collision where not as_contact))

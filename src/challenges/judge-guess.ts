@@ -28,11 +28,12 @@ export interface ChargedGuess {
 export function mayCompare(guess: ChargedGuess, lane: Lane, policy: BudgetPolicy): boolean {
   if (guess.longCode) return true;
   const visible = visibleRows(guess, lane);
+  const dead = visible.some((row) => row.dead);
   const waits = visible
-    .filter((row) => isShut(row))
+    .filter((row) => isShut(row, dead))
     .map((row) => row.waitSeconds ?? policy.lockoutSeconds);
   if (waits.length > 0) throw verificationLocked(Math.max(1, ...waits));
-  if (visible.some((row) => row.dead)) throw codeAttemptsExhausted();
+  if (dead) throw codeAttemptsExhausted();
   return [guess.account, guess.address].every((row) => row.charged && !row.dead);
 }
 
@@ -48,7 +49,10 @@ function visibleRows(guess: ChargedGuess, lane: Lane): readonly ChargedRow[] {
   return lane === 'session' ? [guess.account, guess.address] : [guess.address];
 }
 
-/** Refused by the charge's guard for another cause than a dead code: a lock or a full window. */
-function isShut(row: ChargedRow): boolean {
-  return !row.charged && (row.waitSeconds !== null || !row.dead);
+/**
+ * Refused by the charge's guard: a lock, a full window, or a rival who shut the row a moment ago. A dead
+ * code charges neither row (`chargeGuess`), so that beside one a row without a wait is not shut.
+ */
+function isShut(row: ChargedRow, dead: boolean): boolean {
+  return !row.charged && (row.waitSeconds !== null || !dead);
 }

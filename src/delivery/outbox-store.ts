@@ -152,10 +152,9 @@ export async function finishFailed(
 /** Deletes messages that were finished over 7 days ago. */
 export async function sweepOutbox(db: Db, now: RawBuilder<Date>, limit: number): Promise<number> {
   const { numAffectedRows } = await sql`
-    with old as materialized (
+    delete from outbox where message_id = any(array(
       select message_id from outbox
       where state <> 'queued' and finished_at < ${now} - interval '7 days'
-      limit ${limit} for update skip locked)
-    delete from outbox o using old where o.message_id = old.message_id`.execute(db);
+      order by finished_at limit ${limit} for update skip locked))`.execute(db);
   return Number(numAffectedRows ?? 0n);
 }

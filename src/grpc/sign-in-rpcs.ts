@@ -21,8 +21,8 @@ export type SignInRpcDeps = SignInDeps &
   SignOutDeps &
   IntrospectTokenDeps & { readonly signingKeys: Pick<SigningKeys, 'jwks'> };
 
-/** A refresh token of ours has about 120 characters. */
-const MAX_REFRESH_TOKEN = 512;
+/** Ours has about 120 characters; a longer text is some other token and not a field gone wrong. */
+const MAX_REFRESH_TOKEN = 4_096;
 
 export function signInRpcs(deps: SignInRpcDeps) {
   return {
