@@ -19,6 +19,13 @@ export function liveSession(now: RawBuilder<Date>, person: Person): RawBuilder<b
       and ${sessionIsAlive(now, sql`s`, sql`a.session_epoch`)}))`;
 }
 
+/** Whether the session still lives; for the rare answer that must say so. One trip. */
+export async function isSignedIn(db: Db, clock: Clock, person: Person): Promise<boolean> {
+  const { rows } =
+    await sql`select from accounts a where ${liveSession(sqlNow(clock), person)}`.execute(db);
+  return rows.length > 0;
+}
+
 /** The proof epoch of a challenge `c`'s account; null where the account may not prove anything now. */
 export function proofEpochOf(
   now: RawBuilder<Date>,

@@ -20,7 +20,7 @@ import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
 import { type Db, shielded, sqlNow, uniqueViolation } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
-import { liveSession, proofEpochOf } from './account-store.js';
+import { isSignedIn, liveSession, proofEpochOf } from './account-store.js';
 import { identifierTaken } from './errors.js';
 import { type Identifier, type ProofPolicy, typeOfChannel } from './identifier.js';
 import { proveAddress } from './identifier-store.js';
@@ -55,7 +55,8 @@ export interface ConfirmedIdentifier {
  * Proves the address of a challenge by its code, for whoever holds its handle or is signed in to its
  * account. The address that becomes verified is the one in the challenge, never one of the request.
  *
- * Two PostgreSQL trips, one for a wrong code: the guess is counted and committed before it is judged,
+ * Two PostgreSQL trips, one for a wrong code (two where a signed-in person has none waiting): the guess
+ * is counted and committed before it is judged,
  * whatever happens to the call afterwards. Atomic in the second: the code is used up, the identifier is
  * proven, rival claims fall, budgets are cleared, notices are queued.
  *
@@ -83,7 +84,7 @@ export async function confirmIdentifier(
       context: contactsOf(),
     }),
   );
-  if (guess === undefined) throw codeExpired();
+  if (guess === undefined) throw await nothingLive(deps, person);
   const lane = person === undefined ? 'anonymous' : 'session';
   const destination = openDestination(
     deps.dataKeys,
@@ -104,6 +105,12 @@ export async function confirmIdentifier(
     throw wrongGuess('code', guess, lane, deps.budgetPolicy);
   }
   return prove(deps, call, { target, guess, destination });
+}
+
+/** A session that ended elsewhere a moment ago looks like a code that is gone: one more trip tells. */
+async function nothingLive(deps: ConfirmIdentifierDeps, person: Person | undefined) {
+  if (person === undefined || (await isSignedIn(deps.db, deps.clock, person))) return codeExpired();
+  return accessTokenInvalid();
 }
 
 interface Proof {

@@ -24,6 +24,8 @@ export interface ChargedGuess {
  *
  * In the anonymous lane only the address row is visible: a wait, a lock or a count of the account row
  * would tell a stranger about an account (docs/architecture.md, "Guess budgets").
+ *
+ * A long code is compared in either lane, whatever is shut: no number of guesses brings 66 bits down.
  */
 export function mayCompare(guess: ChargedGuess, lane: Lane, policy: BudgetPolicy): boolean {
   if (guess.longCode) return true;
