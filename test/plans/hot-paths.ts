@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
+import { Client } from 'pg';
+import { ensureAuditPartitions } from '../../src/audit/index.js';
+import { systemClock } from '../../src/core/clock.js';
+import type { Db } from '../../src/db/index.js';
+import { createSweeps } from '../../src/workers/index.js';
+import { eventually } from '../resilience/eventually.js';
+import { silentLog, type TestDatabase } from '../support/databases.js';
+import { PASSWORD, signUp, unique, wrongCode } from '../support/people.js';
+import { startTestApp, type TestApp } from '../support/test-app.js';
+import { GROWING_TABLES, loadRows } from './load-rows.js';
+import { type Recording, recordStatements, scannedTables } from './statements.js';
+
+export const HOT_PATHS = [
+  'start',
+  'SignUp',
+  'Confirm',
+  'SignIn',
+  'Send',
+  'Refresh',
+  'GetAccount',
+  'SignOut',
+  'sweep',
+  'delivery',
+] as const;
+
+type HotPath = (typeof HOT_PATHS)[number];
+
+export interface ScanReport {
+  /** How many different statements were seen, by what was going on. */
+  readonly seen: Readonly<Record<string, number>>;
+  /** Rows of the loaded tables, as the catalogue has them. */
+  readonly tables: Readonly<Record<string, number>>;
+  /** `during: table`, of statements that scan a growing table. */
+  readonly scans: readonly string[];
+}
+
+/** Loads the tables, walks every hot path through the public door, and explains what it sent. */
+export async function reportScans(
+  database: TestDatabase & { readonly url: string },
+  count: number,
+): Promise<ScanReport> {
+  // A service has started before: the partitions of the audit are there.
+  await ensureAuditPartitions(database.db, systemClock, silentLog);
+  await loadRows(database.db, count);
+  const large = await largeTables(database.db, count);
+  for (const name of GROWING_TABLES)
+    if (!large.has(name)) throw new Error(`${name} was not loaded`);
+  using recording = recordStatements();
+  await using app = await startTestApp({ database });
+  await walkHotPaths(app, recording);
+  const seen: Record<string, number> = {};
+  const scans: string[] = [];
+  const client = new Client({ connectionString: database.url });
+  await client.connect();
+  try {
+    for (const { during, statement } of [...recording.statements.values()]) {
+      for (const path of during) seen[path] = (seen[path] ?? 0) + 1;
+      for (const table of await scannedTables(client, statement)) {
+        const text = statement.text.replaceAll(/\s+/g, ' ').slice(0, 300);
+        if (large.has(table)) scans.push(`${[...during].join(', ')}: ${table}: ${text}`);
+      }
+    }
+  } finally {
+    await client.end();
+  }
+  return { seen, scans, tables: Object.fromEntries(large) };
+}
+
+/** By the catalogue's own figures: partitions are tables too, and the empty ones may be scanned. */
+async function largeTables(db: Db, count: number): Promise<ReadonlyMap<string, number>> {
+  const { rows } = await sql<{ relname: string; tuples: number }>`
+    select relname, reltuples::float8 as tuples from pg_class
+    where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
+      and reltuples >= ${count / 2}`.execute(db);
+  return new Map(rows.map(({ relname, tuples }) => [relname, tuples]));
+}
+
+async function walkHotPaths(app: TestApp, recording: Recording): Promise<void> {
+  const { auth, mailbox, clock } = app;
+  const [email, phoneNumber, requestId] = [unique.email(), unique.phone(), randomUUID()];
+  const during = (path: HotPath): void => recording.during(path);
+
+  during('SignUp');
+  const fields = { username: unique.username(), password: PASSWORD, email, phoneNumber, requestId };
+  const person = await signUp(app, fields);
+  const access = { accessToken: person.accessToken };
+  await signUp(app, fields);
+  await ignore(signUp(app, { username: fields.username }));
+
+  during('Confirm');
+  await mailbox.waitFor(({ to }) => to === phoneNumber);
+  await mailbox.waitFor(({ to }) => to === email);
+  const [emailChallenge, phoneChallenge] = person.challengeIds;
+  const right = mailbox.codeFor(phoneNumber);
+  await ignore(auth.confirmPhoneNumber({ challengeId: phoneChallenge, code: wrongCode(right) }));
+  await ignore(auth.confirmPhoneNumber({ code: wrongCode(right) }, access));
+  await auth.confirmPhoneNumber({ challengeId: phoneChallenge, code: right });
+  await auth.confirmEmail({ challengeId: emailChallenge, code: mailbox.codeFor(email) }, access);
+  await ignore(auth.confirmEmail({ challengeId: randomUUID(), code: '123456' }));
+
+  during('SignIn');
+  for (const identifier of [person.username, email, phoneNumber])
+    await auth.signIn({ identifier, password: PASSWORD });
+  await ignore(auth.signIn({ identifier: email, password: 'wrong' }));
+  await ignore(auth.signIn({ identifier: unique.username(), password: 'wrong' }));
+
+  during('Send');
+  clock.advance({ seconds: 61 });
+  const other = unique.phone();
+  await auth.sendPhoneVerificationCode({ phoneNumber: other, requestId: randomUUID() }, access);
+  await ignore(auth.sendPhoneVerificationCode({ phoneNumber: other }, access));
+  clock.advance({ seconds: 61 });
+  await auth.sendPhoneVerificationCode({}, access);
+  await auth.sendEmailVerificationCode({ email: unique.email() }, access);
+
+  during('Refresh');
+  const { tokens } = await auth.refreshSession({ refreshToken: person.refreshToken });
+  await auth.refreshSession({ refreshToken: person.refreshToken });
+  const next = await auth.refreshSession({ refreshToken: tokens?.refreshToken ?? '' });
+  await ignore(auth.refreshSession({ refreshToken: 'garbage' }));
+
+  during('GetAccount');
+  await auth.getAccount({}, access);
+  await auth.introspectToken(access);
+
+  during('SignOut');
+  await auth.signOut({ refreshToken: next.tokens?.refreshToken ?? '' });
+  await ignore(auth.refreshSession({ refreshToken: person.refreshToken }));
+
+  during('sweep');
+  for (const { name, sweep } of createSweeps(silentLog)) {
+    // The table of notices holds one day's, and is read whole by intention.
+    if (name !== 'notices') await sweep(app.db, clock, 500);
+  }
+
+  during('delivery');
+  mailbox.failNext(1);
+  const failing = await signUp(app, { phoneNumber: unique.phone() });
+  const recovered = unique.phone();
+  await ignore(
+    auth.sendPhoneVerificationCode(
+      { phoneNumber: recovered },
+      { accessToken: failing.accessToken },
+    ),
+  );
+  // A failure, its recovery after the pause, and an expiry: the worker's own statements.
+  clock.advance({ seconds: 120 });
+  await eventually('a failed message was taken again', async () =>
+    [...recording.statements.keys()].some(isTaking),
+  );
+  await eventually('a failure was written down', async () =>
+    [...recording.statements.keys()].some(isFailing),
+  );
+}
+
+const isTaking = (text: string): boolean =>
+  text.includes('for update skip locked') && text.includes('"lifetimeMs"');
+const isFailing = (text: string): boolean => text.includes('last_error');
+
+async function ignore(call: Promise<unknown>): Promise<void> {
+  await call.catch(() => undefined);
+}
