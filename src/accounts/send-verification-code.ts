@@ -7,12 +7,13 @@ import {
   openSlot,
   type PreparedCode,
   prepareCode,
+  readChallenges,
   resendTooSoon,
   verificationLocked,
 } from '../challenges/index.js';
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import { type Channel, type Locale, maskDestination } from '../core/contact.js';
+import type { Channel, Locale } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
 import { type Db, sqlNow } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
@@ -24,7 +25,7 @@ import {
   isNotRepeated,
 } from '../idempotency/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
-import { sendCharges, type Throttle } from '../throttling/index.js';
+import { sendCharges, spendOnSends, type Throttle } from '../throttling/index.js';
 import { liveSession } from './account-store.js';
 import { reauthenticationRequired } from './errors.js';
 import { RECENT_AUTHENTICATION_SECONDS, typeOfChannel } from './identifier.js';
@@ -45,6 +46,12 @@ export interface SendVerificationCodeInput {
   readonly requestId: string | undefined;
 }
 
+export interface SentCode {
+  readonly challenge: Challenge;
+  /** An earlier call with this `request_id` sent it; nothing was sent now. */
+  readonly repeated: boolean;
+}
+
 /**
  * Sends a code to the address that waits on the account, or to another one to link or change to,
  * which the account thereby claims. The slot of this account and channel keeps its id; the code that
@@ -63,8 +70,21 @@ export async function sendVerificationCode(
   deps: SendVerificationCodeDeps,
   call: PersonCall,
   input: SendVerificationCodeInput,
-): Promise<Challenge> {
-  const destination = input.destination ?? (await waitingDestination(deps, call, input));
+): Promise<SentCode> {
+  if (input.destination !== undefined) return send(deps, call, input, input.destination);
+  const destination = await waitingDestination(deps, call, input);
+  const charges = sendCharges(input.channel, destination);
+  const receipt = await deps.throttle.consume(charges);
+  const work = () => send(deps, call, input, destination);
+  return spendOnSends(receipt, charges, work, ({ repeated }) => repeated);
+}
+
+async function send(
+  deps: SendVerificationCodeDeps,
+  call: PersonCall,
+  input: SendVerificationCodeInput,
+  destination: string,
+): Promise<SentCode> {
   const prepared = prepareCode(deps, {
     purpose: 'verify',
     accountId: call.person.accountId,
@@ -82,23 +102,24 @@ export async function sendVerificationCode(
   const row = await runSend(deps, call, { prepared, destination, channel: input.channel, request });
   if (row === undefined) throw accessTokenInvalid();
   if (row.challenge_id === null) {
-    if (await findIdempotent(deps, request))
-      return standingChallenge(deps, call, input.channel, destination);
-    throw refusal(row, deps);
+    if ((await findIdempotent(deps, request)) === undefined) throw refusal(row, deps);
+    return { challenge: await standingChallenge(deps, call, input.channel), repeated: true };
   }
   const message = row.long_code ? prepared.long : prepared.short;
   deps.outbox.dispatch([{ ...message, message: { ...message.message, locale: row.locale } }]);
-  return {
+  const challenge = {
     challengeId: row.challenge_id,
     channel: input.channel,
     maskedDestination: prepared.maskedDestination,
     expiresAt: row.expires_at,
     resendAt: row.resend_at,
   };
+  return { challenge, repeated: false };
 }
 
 interface SendRow {
-  known: boolean;
+  /** An address that the account has already, or a person who authenticated lately. */
+  allowed: boolean;
   locale: Locale;
   account_wait: number | null;
   cooldown_wait: number | null;
@@ -120,7 +141,11 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
   const { prepared, channel } = send;
   const now = sql<Date>`(select now from t)`;
   const claim = { type: typeOfChannel(channel), value: send.destination };
-  const claims = claimAddress(now, claim, { from: sql`slot`, replaced: sql`replaced` });
+  const claims = claimAddress(now, claim, {
+    from: sql`slot`,
+    replaced: sql`replaced`,
+    claimed: sql`claimed`,
+  });
   const message = (which: 'short' | 'long', when: RawBuilder<unknown>) =>
     insertMessage(now, prepared[which], {
       accountId: sql`s.account_id`,
@@ -135,10 +160,11 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
           and i.type = ${claim.type}::text and i.value = ${claim.value}::text) as known
       from accounts a join account_settings l on l.account_id = a.account_id
       where ${liveSession(now, call.person)}
+      for no key update of a
     ),
     budgets as materialized (${budgetsOfSend(now, channel, {
-      account: { subject: sql`uuid_send(${call.person.accountId}::uuid)`, lane: 'session' },
-      address: { subject: sql`${prepared.slot.addressSubject}::bytea`, lanes: ['session'] },
+      account: sql`uuid_send(${call.person.accountId}::uuid)`,
+      address: prepared.slot.addressSubject,
     })}),
     standing as materialized (
       select c.resend_at from challenges c, person p
@@ -150,8 +176,8 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     ),
     slot as (${openSlot(now, prepared.slot, deps.codePolicy, sql`gate`)}),
     replaced as (${claims.replaced}),
-    fallen as (${claims.fallen}),
     claimed as (${claims.claimed}),
+    fallen as (${claims.fallen}),
     sent_short as (${message('short', sql`not slot.long_code`)}),
     sent_long as (${message('long', sql`slot.long_code`)}),
     audited as (${insertChange(
@@ -167,7 +193,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
       { accountId: sql`slot.account_id`, from: sql`slot` },
     )}),
     remembered as (${insertIdempotent(deps, now, send.request, { result: sql`'{}'::jsonb`, from: sql`slot` })})
-    select p.known or ${recent(now, call)} as known, p.locale, b.account_wait, s.challenge_id, s.long_code,
+    select p.known or ${recent(now, call)} as allowed, p.locale, b.account_wait, s.challenge_id, s.long_code,
       s.expires_at, s.resend_at, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
     from person p cross join budgets b left join slot s on true left join standing o on true`.execute(
     deps.db,
@@ -182,7 +208,7 @@ function recent(now: RawBuilder<Date>, call: PersonCall): RawBuilder<boolean> {
 }
 
 function refusal(row: SendRow, deps: SendVerificationCodeDeps) {
-  if (!row.known) return reauthenticationRequired();
+  if (!row.allowed) return reauthenticationRequired();
   if (row.account_wait !== null) return verificationLocked(row.account_wait);
   return resendTooSoon(Math.max(1, row.cooldown_wait ?? deps.codePolicy.cooldownSeconds));
 }
@@ -195,16 +221,12 @@ async function standingChallenge(
   deps: SendVerificationCodeDeps,
   call: PersonCall,
   channel: Channel,
-  destination: string,
 ): Promise<Challenge> {
-  const { rows } = await sql<{ challengeId: string; expiresAt: Date; resendAt: Date }>`
-    select challenge_id as "challengeId", expires_at as "expiresAt", resend_at as "resendAt" from challenges
-    where account_id = ${call.person.accountId}::uuid and channel = ${channel}::text
-      and purpose = 'verify'`.execute(deps.db);
-  const [standing] = rows;
+  const { accountId } = call.person;
+  const standing = (await readChallenges(deps, accountId)).find((slot) => slot.channel === channel);
   // Slots outlive request ids (see the sweeps).
   if (standing === undefined) throw new Error('a send is remembered and its slot is gone');
-  return { ...standing, channel, maskedDestination: maskDestination(channel, destination) };
+  return standing;
 }
 
 /** The claimed address, else the one that lapsed, else the one that is held: what a bare request means. */
@@ -223,6 +245,5 @@ async function waitingDestination(
   if (found === undefined) throw accessTokenInvalid();
   if (found.value === null)
     throw fieldInvalid(input.field, 'nothing waits to be confirmed: name an address');
-  await deps.throttle.consume(sendCharges(input.channel, found.value));
   return found.value;
 }

@@ -18,6 +18,8 @@ export interface RpcCall extends Call {
   readonly attribute: (accountId: string) => void;
   /** Puts `retry-after` on an answer that succeeds: an anonymous call that was held back (T4). */
   readonly holdBack: (seconds: number) => void;
+  /** Says that this call, though it succeeds, sent no message: a repetition. */
+  readonly sentNothing: () => void;
 }
 
 /** The call as the RPC's policy promises it. */

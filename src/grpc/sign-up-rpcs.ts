@@ -58,15 +58,18 @@ export function signUpRpcs(deps: SignUpRpcDeps) {
           requestId: () => optionalUuid('request_id', request.requestId),
         });
       },
-      charges: ({ email, phone }, call) => [
+      charges: (_input, call) => [
         ...sourceCharges('signUpsPerSource', call),
         { limiter: 'signUpsInAll', key: '' },
+      ],
+      sends: ({ email, phone }) => [
         ...(email === undefined ? [] : sendCharges('email', email)),
         ...(phone === undefined ? [] : sendCharges('sms', phone)),
       ],
       run: async (input, call) => {
         const done = await signUp(deps, call, input);
         call.attribute(done.account.accountId);
+        if (done.repeated) call.sentNothing();
         return done;
       },
       toResponse: ({ account, tokens, challenges }) => ({

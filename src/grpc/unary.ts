@@ -14,7 +14,13 @@ import type { Random } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 import { withSignal } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
-import { type Charge, compoundKey, sourceCharges } from '../throttling/index.js';
+import {
+  type Charge,
+  compoundKey,
+  type Receipt,
+  sourceCharges,
+  spendOnSends,
+} from '../throttling/index.js';
 import {
   CALLER_KEY,
   type CallFor,
@@ -45,6 +51,8 @@ export interface Rpc<
   parse(request: Request, call: CallFor<Need>): Input;
   /** Soft limits of its own, consumed in one round trip with the edge's. */
   charges?(input: Input, call: CallFor<Need>): readonly Charge[];
+  /** What its messages cost: consumed together with the charges, given back where none was sent. */
+  sends?(input: Input, call: CallFor<Need>): readonly Charge[];
   /** The use-case. */
   run(input: Input, call: CallFor<Need>): Promise<Output>;
   toResponse(output: Output): Response;
@@ -62,9 +70,9 @@ export interface EdgeDeps {
   /** Throws `ACCESS_TOKEN_INVALID` for whatever is not a good token. */
   verifyAccessToken(token: string): Promise<Person>;
   /** Throws `RATE_LIMITED`: limits that all replicas share. */
-  admit(charges: readonly Charge[]): Promise<void>;
+  admit(charges: readonly Charge[]): Promise<Receipt>;
   /** The same, counted in this process alone. */
-  admitLocally(charges: readonly Charge[]): Promise<void>;
+  admitLocally(charges: readonly Charge[]): Promise<Receipt>;
   /** The longest that a call may take. */
   readonly callTimeoutMs: number;
 }
@@ -90,6 +98,7 @@ class OpenCall implements RpcCall {
   person: Person | undefined;
   accountId: string | undefined;
   retryAfter: number | undefined;
+  nothingSent = false;
 
   constructor(
     readonly requestId: string,
@@ -109,6 +118,10 @@ class OpenCall implements RpcCall {
   // Fields, not methods: a handler may take them out of the call.
   readonly attribute = (accountId: string): void => {
     this.accountId = accountId;
+  };
+
+  readonly sentNothing = (): void => {
+    this.nothingSent = true;
   };
 
   readonly holdBack = (seconds: number): void => {
@@ -174,9 +187,13 @@ async function serve<Need extends PersonNeed, Request, Response>(
   const promised = call as unknown as CallFor<Need>;
   const input = rpc.parse(decode(wire.request, read), promised);
   const own = callCharges(method, policy, call);
-  const charges = rpc.charges === undefined ? own : [...own, ...rpc.charges(input, promised)];
-  await (policy.counted === 'shared' ? deps.admit(charges) : deps.admitLocally(charges));
-  return rpc.toResponse(await rpc.run(input, promised));
+  const sends = rpc.sends?.(input, promised) ?? [];
+  const charges = [...own, ...(rpc.charges?.(input, promised) ?? []), ...sends];
+  const receipt = await (policy.counted === 'shared'
+    ? deps.admit(charges)
+    : deps.admitLocally(charges));
+  const work = () => rpc.run(input, promised);
+  return rpc.toResponse(await spendOnSends(receipt, sends, work, () => call.nothingSent));
 }
 
 async function identifyCaller(metadata: Metadata, deps: EdgeDeps): Promise<Caller | undefined> {

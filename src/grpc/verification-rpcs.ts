@@ -3,10 +3,11 @@ import {
   type ConfirmIdentifierDeps,
   confirmIdentifier,
   type SendVerificationCodeDeps,
+  type SendVerificationCodeInput,
   sendVerificationCode,
 } from '../accounts/index.js';
-import { parseCode } from '../challenges/index.js';
-import type { Person } from '../core/call.js';
+import { type Challenge, parseCode } from '../challenges/index.js';
+import type { Person, PersonCall } from '../core/call.js';
 import { type Channel, type PhonePolicy, parseEmail, parsePhone } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
 import { sendCharges } from '../throttling/index.js';
@@ -35,8 +36,8 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
           },
           requestId: () => optionalUuid('request_id', request.requestId),
         }),
-      charges: (input) => chargesOfSend(input),
-      run: (input, call) => sendVerificationCode(deps, call, input),
+      sends: (input) => chargesOfSend(input),
+      run: (input, call) => send(deps, call, input),
       toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
     }),
     sendPhoneVerificationCode: authRpc('sendPhoneVerificationCode', {
@@ -53,8 +54,8 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
           },
           requestId: () => optionalUuid('request_id', request.requestId),
         }),
-      charges: (input) => chargesOfSend(input),
-      run: (input, call) => sendVerificationCode(deps, call, input),
+      sends: (input) => chargesOfSend(input),
+      run: (input, call) => send(deps, call, input),
       toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
     }),
     confirmEmail: authRpc('confirmEmail', {
@@ -73,6 +74,16 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
 /** Where no address is named, the use-case finds it and charges it then. */
 function chargesOfSend(input: { channel: Channel; destination: string | undefined }) {
   return input.destination === undefined ? [] : sendCharges(input.channel, input.destination);
+}
+
+async function send(
+  deps: VerificationRpcDeps,
+  call: RpcCall & PersonCall,
+  input: SendVerificationCodeInput,
+): Promise<Challenge> {
+  const { challenge, repeated } = await sendVerificationCode(deps, call, input);
+  if (repeated) call.sentNothing();
+  return challenge;
 }
 
 type ConfirmInput = ReturnType<typeof parseConfirm>;

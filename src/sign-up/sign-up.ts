@@ -5,6 +5,7 @@ import {
   type CodeDeps,
   type PreparedCode,
   prepareCode,
+  readChallenges,
 } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
@@ -18,7 +19,7 @@ import {
 import { prepareSession, type TokenSet, tokenSet } from '../sessions/index.js';
 import { type SignInDeps, signIn } from '../sign-in/index.js';
 import type { SignUpInput } from './sign-up-input.js';
-import { insertSignUp, type NewSignUp, readChallenges, whoIs } from './sign-up-store.js';
+import { insertSignUp, type NewSignUp, whoIs } from './sign-up-store.js';
 
 export interface SignUpDeps extends SignInDeps, CodeDeps, IdempotencyDeps {
   readonly db: Db;
@@ -29,6 +30,8 @@ export interface SignedUp {
   readonly account: Account;
   readonly tokens: TokenSet;
   readonly challenges: readonly Challenge[];
+  /** An earlier call with this `request_id` made the account; nothing was sent now. */
+  readonly repeated: boolean;
 }
 
 /**
@@ -40,7 +43,7 @@ export interface SignedUp {
  * all the rules of a sign-in.
  *
  * Throws `USERNAME_TAKEN` (the index decides, so of two who race one wins), `REQUEST_ID_REUSED`,
- * `CREDENTIALS_INVALID` (a repetition with another password), `OVERLOADED`.
+ * `CREDENTIALS_INVALID` and `SIGN_IN_LOCKED` (repetitions with another password), `OVERLOADED`.
  */
 export async function signUp(deps: SignUpDeps, call: Call, input: SignUpInput): Promise<SignedUp> {
   const request = repeatable(call, input);
@@ -74,6 +77,7 @@ export async function signUp(deps: SignUpDeps, call: Call, input: SignUpInput): 
   return {
     account: done.account,
     tokens: await firstTokens(deps, call, draft, done.authTime),
+    repeated: false,
     challenges: done.challenges.map((challenge, index) => ({
       ...challenge,
       maskedDestination: codes[index]?.maskedDestination ?? '',
@@ -163,6 +167,7 @@ async function repeat(
   if (account === undefined) throw new Error('an account that just signed in is gone');
   return {
     account,
+    repeated: true,
     tokens: signedIn.tokens,
     challenges: await readChallenges(deps, account.accountId),
   };

@@ -1,7 +1,8 @@
 import type { Call } from '../core/call.js';
 import { type Channel, regionOfPhone } from '../core/contact.js';
+import { DomainError } from '../core/errors.js';
 import { sourceKey } from './source-address.js';
-import { type Charge, compoundKey } from './throttle.js';
+import { type Charge, compoundKey, type Receipt } from './throttle.js';
 
 /**
  * A charge on the person's address, with what else the limiter's key names. None for a loopback peer
@@ -29,4 +30,25 @@ export function sendCharges(channel: Channel, destination: string): readonly Cha
     { limiter: 'smsPerCountry', key: regionOfPhone(destination) },
     { limiter: 'smsInAll', key: '' },
   ];
+}
+
+/**
+ * Does the work that a call was admitted for, and gives the charges back where it turns out to have sent
+ * nothing: nobody may use up an address's share without a message having gone to it. Only a refusal
+ * says so for sure; work that was broken off may have been carried out.
+ */
+export async function spendOnSends<T>(
+  receipt: Receipt,
+  charges: readonly Charge[],
+  work: () => Promise<T>,
+  sentNothing: (result: T) => boolean,
+): Promise<T> {
+  try {
+    const result = await work();
+    if (sentNothing(result)) await receipt.giveBack(charges);
+    return result;
+  } catch (error) {
+    if (error instanceof DomainError) await receipt.giveBack(charges);
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-export { sendCharges, sourceCharges } from './charges.js';
+export { sendCharges, sourceCharges, spendOnSends } from './charges.js';
 export { type ConnectRedisOptions, connectRedis, type RedisConnection } from './connect-redis.js';
 export { rateLimited, type ThrottlingReason } from './errors.js';
 export {
@@ -12,4 +12,4 @@ export {
 export { createMemoryThrottle, type MemoryThrottleDeps } from './memory-throttle.js';
 export { createRedisThrottle, type RedisThrottleDeps } from './redis-throttle.js';
 export { parseSourceAddress, sourceKey } from './source-address.js';
-export { type Charge, compoundKey, type Throttle, type Verdict } from './throttle.js';
+export { type Charge, compoundKey, type Receipt, type Throttle, type Verdict } from './throttle.js';

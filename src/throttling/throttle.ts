@@ -11,8 +11,14 @@ export interface Charge {
   readonly key: string;
 }
 
+/** What was charged, for calls that turn out to do nothing of what some of the charges stand for. */
+export interface Receipt {
+  /** Gives these of the charges back (the same objects). Never rejects: a soft limit may err. */
+  giveBack(charges: readonly Charge[]): Promise<void>;
+}
+
 export type Verdict =
-  | { readonly admitted: true }
+  | { readonly admitted: true; readonly receipt: Receipt }
   | {
       readonly admitted: false;
       /** The longest of the waits, whole seconds, at least one. */
@@ -31,7 +37,7 @@ export type Verdict =
  */
 export interface Throttle {
   /** Throws `RATE_LIMITED` with the longest wait when any limiter is exhausted. */
-  consume(charges: readonly Charge[]): Promise<void>;
+  consume(charges: readonly Charge[]): Promise<Receipt>;
   /** The same, as a value: for flows that answer an exhausted limit otherwise than by refusing. */
   tryConsume(charges: readonly Charge[]): Promise<Verdict>;
 }
@@ -64,7 +70,7 @@ export interface ThrottleDeps {
 /** The rules that both stores share. */
 export function createThrottle({ limits, key }: ThrottleDeps, store: ThrottleStore): Throttle {
   const tryConsume = async (charges: readonly Charge[]): Promise<Verdict> => {
-    if (charges.length === 0) return { admitted: true };
+    if (charges.length === 0) return { admitted: true, receipt: nothingCharged };
     const tickets = charges.map((charge) => ticket(limits[charge.limiter], charge.key, key));
     const known = verdict(tickets, store.knownWaits(tickets));
     if (!known.admitted) return known;
@@ -72,6 +78,7 @@ export function createThrottle({ limits, key }: ThrottleDeps, store: ThrottleSto
     const judged = verdict(
       tickets,
       answers.map((answer) => answer.waitMs),
+      receiptOf(charges, answers),
     );
     if (!judged.admitted) {
       // The refused charge is given back too: the count stays the number of admitted calls plus those
@@ -86,6 +93,18 @@ export function createThrottle({ limits, key }: ThrottleDeps, store: ThrottleSto
     consume: async (charges) => {
       const judged = await tryConsume(charges);
       if (!judged.admitted) throw rateLimited(judged.retryAfterSeconds);
+      return judged.receipt;
+    },
+  };
+}
+
+const nothingCharged: Receipt = { giveBack: async () => {} };
+
+function receiptOf(charges: readonly Charge[], answers: readonly Answer[]): Receipt {
+  return {
+    async giveBack(returned) {
+      const wanted = answers.filter((_, i) => returned.some((charge) => charge === charges[i]));
+      await Promise.allSettled(wanted.map((answer) => answer.giveBack()));
     },
   };
 }
@@ -104,7 +123,11 @@ function ticket(limiter: Limiter, clear: string, secret: Buffer): Ticket {
   return { limiter, id: digest.toString('base64url') };
 }
 
-function verdict(tickets: readonly Ticket[], waits: readonly (number | undefined)[]): Verdict {
+function verdict(
+  tickets: readonly Ticket[],
+  waits: readonly (number | undefined)[],
+  receipt: Receipt = nothingCharged,
+): Verdict {
   const exhausted = new Set<LimiterName>();
   let longest = 0;
   for (const [i, { limiter }] of tickets.entries()) {
@@ -113,7 +136,7 @@ function verdict(tickets: readonly Ticket[], waits: readonly (number | undefined
     exhausted.add(limiter.name);
     longest = Math.max(longest, wait);
   }
-  if (exhausted.size === 0) return { admitted: true };
+  if (exhausted.size === 0) return { admitted: true, receipt };
   const retryAfterSeconds = Math.max(1, Math.ceil(longest / 1000));
   return { admitted: false, retryAfterSeconds, exhausted: [...exhausted] };
 }

@@ -27,7 +27,7 @@ export function movableClock(): Clock & { advance(seconds: number): void } {
   };
 }
 
-export async function refusalOf(call: Promise<void>): Promise<DomainError> {
+export async function refusalOf(call: Promise<unknown>): Promise<DomainError> {
   const error: unknown = await call.then(
     () => undefined,
     (reason: unknown) => reason,
@@ -117,6 +117,20 @@ export function throttlingContract(name: string, make: () => Promise<ThrottleHar
       expect(await admittedOf(throttle, [all], 20)).toBe(9);
     });
 
+    it('gives back what a receipt is asked to, and nothing else', async () => {
+      const throttle = harness.open({
+        sendsPerAddressShort: { points: 1, windowSeconds: 60 },
+        smsInAll: { points: 2, windowSeconds: 3600 },
+      });
+      const charges = [send('a'), { limiter: 'smsInAll', key: '' }] as const;
+      for (let i = 0; i < 2; i += 1) {
+        const receipt = await throttle.consume(charges);
+        await receipt.giveBack([charges[0]]);
+      }
+      await throttle.consume([send('a')]);
+      await refusalOf(throttle.consume([{ limiter: 'smsInAll', key: '' }]));
+    });
+
     it('keeps attempts charged when another limiter refuses', async () => {
       const throttle = harness.open({
         sendsPerAddressShort: { points: 1, windowSeconds: 60 },
@@ -142,7 +156,8 @@ export function throttlingContract(name: string, make: () => Promise<ThrottleHar
     });
 
     it('admits a call without charges', async () => {
-      await expect(harness.open().consume([])).resolves.toBeUndefined();
+      const receipt = await harness.open().consume([]);
+      await expect(receipt.giveBack([])).resolves.toBeUndefined();
     });
 
     it('agrees with a naive count for any sequence of calls (property)', async () => {

@@ -41,6 +41,7 @@ export interface Seen {
   readonly audit: AccessEvent[];
   readonly admitted: (readonly Charge[])[];
   readonly admittedLocally: (readonly Charge[])[];
+  readonly givenBack: (readonly Charge[])[];
   readonly logged: { level: string; fields: object; message: string }[];
 }
 
@@ -76,7 +77,7 @@ export async function openToyEdge(
 }
 
 export function newSeen(): Seen {
-  return { audit: [], admitted: [], admittedLocally: [], logged: [] };
+  return { audit: [], admitted: [], admittedLocally: [], givenBack: [], logged: [] };
 }
 
 export function toyDeps(seen: Seen, log: Logger): EdgeDeps {
@@ -95,8 +96,14 @@ export function toyDeps(seen: Seen, log: Logger): EdgeDeps {
       if (token === goodToken) return person;
       throw new DomainError('ACCESS_TOKEN_INVALID', 'not a token of ours');
     },
-    admit: async (charges) => void seen.admitted.push(charges),
-    admitLocally: async (charges) => void seen.admittedLocally.push(charges),
+    admit: async (charges) => {
+      seen.admitted.push(charges);
+      return { giveBack: async (returned) => void seen.givenBack.push(returned) };
+    },
+    admitLocally: async (charges) => {
+      seen.admittedLocally.push(charges);
+      return { giveBack: async (returned) => void seen.givenBack.push(returned) };
+    },
     callTimeoutMs: 5_000,
   };
 }
