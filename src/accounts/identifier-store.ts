@@ -30,11 +30,14 @@ export interface Claim {
  * CTE bodies of a claim by the account of `from` (column `account_id`): the account's claim of another
  * value falls, the oldest claims of others fall where there would be too many, and the claim stands,
  * or stands longer. What the account holds stays until the new value is proven.
+ *
+ * Each names the ones before it, because writing CTEs otherwise run in no promised order: the own claim is
+ * written before rivals' rows are locked, so that two senders never wait for each other's claims.
  */
 export function claimAddress(
   now: RawBuilder<Date>,
   claim: Claim,
-  parts: { from: RawBuilder<unknown>; replaced: RawBuilder<unknown> },
+  parts: { from: RawBuilder<unknown>; replaced: RawBuilder<unknown>; claimed: RawBuilder<unknown> },
 ): { replaced: RawBuilder<unknown>; fallen: RawBuilder<unknown>; claimed: RawBuilder<unknown> } {
   const type = sql`${claim.type}::text`;
   const value = sql`${claim.value}::text`;
@@ -45,6 +48,7 @@ export function claimAddress(
     fallen: sql`delete from identifiers i where i.state = 'claimed' and (i.account_id, i.type, i.value) in (
       select o.account_id, o.type, o.value from identifiers o, ${parts.from} f
       where o.type = ${type} and o.value = ${value} and o.state = 'claimed' and o.account_id <> f.account_id
+      and (select count(*) from ${parts.claimed}) >= 0
       order by o.created_at desc
       offset ${sql.lit(MAX_CLAIMS_PER_ADDRESS - 1)} limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)}
       for update of o skip locked)`,
@@ -52,7 +56,8 @@ export function claimAddress(
       select f.account_id, ${type}, ${value}, 'claimed', false, ${now} + ${CLAIM_LIFETIME}, ${now}
       from ${parts.from} f where (select count(*) from ${parts.replaced}) >= 0
       on conflict on constraint identifiers_pkey do update set claim_expires_at = excluded.claim_expires_at
-      where identifiers.state = 'claimed'`,
+      where identifiers.state = 'claimed'
+      returning account_id`,
   };
 }
 
@@ -116,7 +121,7 @@ export function proveAddress(
  * a value that is no identifier, for which the same statement finds nobody.
  */
 export function findHandle(type: IdentifierType | undefined, value: string): RawBuilder<unknown> {
-  return sql`select a.account_id, a.session_epoch, a.password_hash, a.password_pepper
+  return sql`select a.account_id, a.proof_epoch, a.session_epoch, a.password_hash, a.password_pepper
     from identifiers i join accounts a on a.account_id = i.account_id
     where i.type = ${type ?? null}::text and i.value = ${value}::text and i.sign_in_enabled
       and i.state = 'verified' and a.status = 'active'`;

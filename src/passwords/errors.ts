@@ -38,6 +38,11 @@ export function overloaded(retryAfterSeconds: number): DomainError<PasswordReaso
   });
 }
 
+/** Nothing was computed for the call that this was thrown for. */
+export function isOverloaded(error: unknown): boolean {
+  return error instanceof DomainError && error.reason === 'OVERLOADED';
+}
+
 function refused(
   reason: PasswordReason,
   field: string,

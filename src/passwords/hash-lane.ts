@@ -19,6 +19,8 @@ export interface HashLane {
    * @throws OVERLOADED before any work is done, the signal's reason, or what `work` throws.
    */
   run<T>(context: WorkContext, work: () => Promise<T>): Promise<T>;
+  /** Throws OVERLOADED where `run` would shed at this moment: for what comes before the work. */
+  admit(context: WorkContext): void;
   readonly depth: HashLaneDepth;
 }
 
@@ -76,6 +78,9 @@ export function createHashLane(options: HashLaneOptions): HashLane {
   };
   return {
     run: (context, work) => enter(state, context, work),
+    admit: ({ deadline }) => {
+      if (isHopeless(state, deadlineOf(deadline))) throw refusal(state);
+    },
     get depth() {
       return { running: state.running, queued: state.queue.size };
     },
@@ -99,7 +104,7 @@ function enter<T>(
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    const deadlineMs = deadline?.getTime() ?? Number.POSITIVE_INFINITY;
+    const deadlineMs = deadlineOf(deadline);
     if (isHopeless(state, deadlineMs)) return reject(refusal(state));
     const leave = (): void => {
       state.queue.delete(waiter);
@@ -118,6 +123,10 @@ function enter<T>(
     if (state.running < state.concurrency) waiter.start();
     else state.queue.add(waiter);
   });
+}
+
+function deadlineOf(deadline: Date | undefined): number {
+  return deadline?.getTime() ?? Number.POSITIVE_INFINITY;
 }
 
 /** Whether a call that arrives now would be served too late, or find no place. */

@@ -1,6 +1,6 @@
 export type { Argon2, Argon2Parameters } from './argon2.js';
 export { ARGON2_FLOOR, checkArgon2Floor } from './argon2.js';
-export type { PasswordReason } from './errors.js';
+export { isOverloaded, type PasswordReason } from './errors.js';
 export type { HashLane, HashLaneDepth, HashLaneOptions, WorkContext } from './hash-lane.js';
 export { createHashLane, hashConcurrency } from './hash-lane.js';
 export type {

@@ -19,6 +19,8 @@ export interface PasswordVerdict {
 }
 
 export interface PasswordHasher {
+  /** Throws OVERLOADED where a call would be shed at this moment: for what comes before the hash. */
+  admit(context: WorkContext): void;
   /** @throws OVERLOADED, or the signal's reason when the caller leaves. */
   hash(password: string, context: WorkContext): Promise<PasswordHash>;
   /**
@@ -64,6 +66,8 @@ export function createPasswordHasher(deps: PasswordHasherDeps): PasswordHasher {
   const pepper = peppers?.current;
 
   return {
+    admit: (context) => lane.admit(context),
+
     async hash(password, context) {
       const hash = await lane.run(context, () =>
         argon2.hash(password, random.bytes(SALT_BYTES), parameters, pepper?.key),

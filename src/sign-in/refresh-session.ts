@@ -105,11 +105,11 @@ function refreshStatement(
   const now = sql<Date>`(select now from t)`;
   const reuse = {
     eventId: deps.random.id(),
-    action: 'session.ended',
+    action: 'session_ended',
     caller: call.caller,
     requestId: call.requestId,
     outcome: 'reused',
-    detail: { session_id: presented.sessionId, generation: presented.generation },
+    detail: { sessionId: presented.sessionId, generation: presented.generation },
   };
   const ending = sql`s.session_id in (select session_id from decided where outcome = 'reuse')`;
   const rotating = sql`(select * from decided where outcome = 'rotate')`;
@@ -125,7 +125,8 @@ function refreshStatement(
     decided as materialized (
       select j.session_id, j.auth_time, j.amr, j.successor_sealed, j.idle_expires_at, p.account_id,
         p.organization_id, p.merchant_id, p.grants, p.platform_roles,
-        case when j.verdict = 'reuse' or p.scope_granted then j.verdict else 'refuse' end as outcome
+        case when j.verdict = 'reuse' or (p.scope_granted and ${keepsScope(scope)}) then j.verdict
+          else 'refuse' end as outcome
       from judged j join placed p on p.account_id = j.account_id
     ),
     ${scope === undefined ? sql`` : scopeChosen()}
@@ -152,6 +153,16 @@ function ownerOf(
     where a.status = 'active' and a.account_id = (
       select account_id from sessions where session_id = ${presented.sessionId}::uuid
     ) ${scope === undefined ? sql`` : sql`for no key update`}`;
+}
+
+/**
+ * Whether the session stays where it is, if no scope was asked for: one that is not granted any more is
+ * refused like one that was asked for, since nobody must find themselves in another tenant unawares.
+ */
+function keepsScope(scope: ScopeRequest | undefined): RawBuilder<boolean> {
+  if (scope !== undefined) return sql<boolean>`true`;
+  return sql<boolean>`(j.organization_id is null or (j.organization_id = p.organization_id
+    and j.merchant_id is not distinct from p.merchant_id))`;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type GuessKey,
   lockBudgets,
   PASSWORD_WINDOW_FAILURES,
+  refundBudgets,
   waitSeconds,
 } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
@@ -27,23 +28,34 @@ import { insertSession, type PreparedSession, type SessionDeps } from '../sessio
 /** Passwords are guessed at by people who are not signed in. */
 const KEY: GuessKey = { channel: 'password', lane: 'anonymous' };
 const now = sql<Date>`(select now from t)`;
+/** What was typed has no long window: for an account without another way back it would never open. */
+const NO_LIMIT = sql`2147483647`;
+
+/** What somebody typed to sign in with, and what its budget row is known by. */
+export interface TypedIdentifier {
+  readonly type: IdentifierType | undefined;
+  readonly value: string;
+  readonly subject: Buffer;
+}
 
 export interface PasswordGuess {
   readonly account:
     | {
         readonly accountId: string;
+        readonly proofEpoch: number;
         readonly sessionEpoch: number;
         readonly password: PasswordHash | undefined;
       }
     | undefined;
   /** Set where what was typed is locked, for whoever types it. */
   readonly lockedSeconds: number | undefined;
-  /** Whether the account's own hash may be compared; a decoy is otherwise. */
-  readonly mayCompare: boolean;
+  /** Which rows the guess was counted in. The account's own hash may be compared where both were open. */
+  readonly charged: { readonly typed: boolean; readonly account: boolean };
 }
 
 interface GuessRow {
   account_id: string | null;
+  proof_epoch: number;
   session_epoch: number;
   password_hash: string | null;
   password_pepper: string | null;
@@ -54,29 +66,36 @@ interface GuessRow {
 
 /**
  * Finds the account and charges the guess, in one statement that commits by itself: to what was typed,
- * known or not (rule 8), and to the account. The account's long window closes only where another way
- * back exists; for one without a proven channel waits just grow.
+ * known or not (rule 8), and to the account. While what was typed is shut nothing is charged, to known
+ * and unknown alike: guesses that cannot be judged must not shut the account's other ways in. The
+ * account's long window closes only where another way back exists; for one without a proven channel
+ * waits just grow.
  */
 export async function chargePassword(
   deps: { readonly db: Db; readonly clock: Clock; readonly passwordBudget: BudgetPolicy },
-  typed: { type: IdentifierType | undefined; value: string; subject: Buffer },
+  typed: TypedIdentifier,
 ): Promise<PasswordGuess> {
   const { rows } = await sql<GuessRow>`
     with t as materialized (select ${sqlNow(deps.clock)} as now),
     handle as materialized (${findHandle(typed.type, typed.value)}),
+    typed as materialized (
+      select ${waitSeconds(now, NO_LIMIT)} as wait from guess_budgets g
+      where g.subject = ${typed.subject}::bytea and g.channel = 'password' and g.lane = 'anonymous'
+    ),
     chargeable as materialized (
+      select s.* from (
       select ${typed.subject}::bytea as subject, null::int as window_limit
       union all
       select uuid_send(h.account_id), case when exists (
         select from identifiers i where i.account_id = h.account_id and i.type <> 'username' and i.state = 'verified'
       ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end from handle h
+      ) s where not exists (select from typed where wait is not null)
     ),
     charged as (${chargeBudgets(now, KEY, deps.passwordBudget, sql`select * from chargeable`)})
-    select h.account_id, h.session_epoch, h.password_hash, h.password_pepper,
+    select h.account_id, h.proof_epoch, h.session_epoch, h.password_hash, h.password_pepper,
       exists (select from charged where subject = ${typed.subject}::bytea) as typed_charged,
       exists (select from charged where subject = uuid_send(h.account_id)) as account_charged,
-      (select ${waitSeconds(now, sql`2147483647`)} from guess_budgets g where g.subject = ${typed.subject}::bytea
-        and g.channel = 'password' and g.lane = 'anonymous') as typed_wait
+      (select wait from typed) as typed_wait
     from t left join handle h on true`.execute(deps.db);
   const [row] = rows;
   if (row === undefined) throw new Error('the statement always returns one row');
@@ -92,12 +111,31 @@ function toGuess(row: GuessRow, policy: BudgetPolicy): PasswordGuess {
     account:
       row.account_id === null
         ? undefined
-        : { accountId: row.account_id, sessionEpoch: row.session_epoch, password },
+        : {
+            accountId: row.account_id,
+            proofEpoch: row.proof_epoch,
+            sessionEpoch: row.session_epoch,
+            password,
+          },
     lockedSeconds: row.typed_charged
       ? undefined
       : Math.max(1, row.typed_wait ?? policy.lockoutSeconds),
-    mayCompare: row.typed_charged && row.account_charged,
+    charged: { typed: row.typed_charged, account: row.account_charged },
   };
+}
+
+/** Takes a charge back whose guess was shed before any hash was computed: nothing was learnt by it. */
+export async function refundPassword(
+  deps: { readonly db: Db; readonly passwordBudget: BudgetPolicy },
+  typed: TypedIdentifier,
+  { account, charged }: PasswordGuess,
+): Promise<void> {
+  await refundBudgets(KEY, deps.passwordBudget, [
+    ...(charged.typed ? [sql`${typed.subject}::bytea`] : []),
+    ...(charged.account && account !== undefined
+      ? [sql`uuid_send(${account.accountId}::uuid)`]
+      : []),
+  ])?.execute(deps.db);
 }
 
 export interface OpenedSession {
@@ -111,21 +149,22 @@ interface OpenedRow extends ScopeRow {
 
 /**
  * What a proven password does: clears the budgets, replaces an outdated hash, begins the session.
- * Undefined: the account was blocked or its password changed since the guess was charged.
+ * Undefined: since the guess was charged the account was blocked, its password changed (which raises its
+ * epochs), or the identifier stopped signing in.
  */
 export async function openSession(
   deps: SessionDeps & { readonly db: Db; readonly clock: Clock },
   call: Call,
   input: {
     account: NonNullable<PasswordGuess['account']>;
-    subject: Buffer;
+    typed: TypedIdentifier;
     rehashed: PasswordHash | undefined;
     session: PreparedSession;
     scope: ScopeRequest | undefined;
   },
 ): Promise<OpenedSession | undefined> {
   const subjects = sql`select uuid_send(account_id) as subject, true as charged from account
-    union all select ${input.subject}::bytea, true`;
+    union all select ${input.typed.subject}::bytea, true`;
   const granted = sql`account a, scope where scope.scope_granted`;
   const { rows } = await sql<OpenedRow>`
     with t as materialized (select ${sqlNow(deps.clock)} as now),
@@ -134,7 +173,11 @@ export async function openSession(
         null::uuid as preferred_merchant_id
       from accounts a
       where a.account_id = ${input.account.accountId}::uuid and a.status = 'active'
+        and a.proof_epoch = ${input.account.proofEpoch}::int
         and a.session_epoch = ${input.account.sessionEpoch}::int
+        and exists (select from identifiers i where i.account_id = a.account_id
+          and i.type = ${input.typed.type ?? null}::text and i.value = ${input.typed.value}::text
+          and i.sign_in_enabled and i.state = 'verified')
       for no key update
     ),
     locked as materialized (${lockBudgets(KEY, subjects)}),

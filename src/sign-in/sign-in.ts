@@ -5,10 +5,21 @@ import { classifyIdentifier } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
 import { type Db, shielded } from '../db/index.js';
 import { type ScopeRequest, scopeNotGranted } from '../organizations/index.js';
-import type { PasswordHash, PasswordHasher } from '../passwords/index.js';
+import {
+  isOverloaded,
+  type PasswordHash,
+  type PasswordHasher,
+  type PasswordVerdict,
+} from '../passwords/index.js';
 import { prepareSession, type SessionDeps, type TokenSet, tokenSet } from '../sessions/index.js';
 import { credentialsInvalid, signInLocked } from './errors.js';
-import { chargePassword, openSession, type PasswordGuess } from './sign-in-store.js';
+import {
+  chargePassword,
+  openSession,
+  type PasswordGuess,
+  refundPassword,
+  type TypedIdentifier,
+} from './sign-in-store.js';
 
 export interface SignInDeps extends SessionDeps {
   readonly db: Db;
@@ -56,14 +67,33 @@ export async function signIn(deps: SignInDeps, call: Call, input: SignInInput): 
     identifier?.value ?? input.identifier,
   );
   // What is no identifier stays out of the statement: PostgreSQL would refuse a NUL in it.
-  const typed = identifier ?? { type: undefined, value: '' };
-  const guess = await shielded(() => chargePassword(deps, { ...typed, subject }));
-  const stored = guess.mayCompare ? guess.account?.password : undefined;
-  const verdict = await deps.hasher.verify(stored, input.password, call);
+  const typed = { ...(identifier ?? { type: undefined, value: '' }), subject };
+  // Shed before anything is counted: a full lane must not use up anybody's tries.
+  deps.hasher.admit(call);
+  const guess = await shielded(() => chargePassword(deps, typed));
+  const verdict = await judge(deps, call, input.password, typed, guess);
   if (guess.lockedSeconds !== undefined) throw signInLocked(guess.lockedSeconds);
   if (!verdict.matches || guess.account === undefined) throw credentialsInvalid();
   const rehashed = verdict.outdated ? await rehash(deps, call, input.password) : undefined;
-  return begin(deps, call, input, { account: guess.account, subject, rehashed });
+  return begin(deps, call, input, { account: guess.account, typed, rehashed });
+}
+
+/** One verification whatever was found; a guess that the lane sheds all the same is not counted. */
+async function judge(
+  deps: SignInDeps,
+  call: Call,
+  password: string,
+  typed: TypedIdentifier,
+  guess: PasswordGuess,
+): Promise<PasswordVerdict> {
+  const { typed: open, account: spared } = guess.charged;
+  const stored = open && spared ? guess.account?.password : undefined;
+  try {
+    return await deps.hasher.verify(stored, password, call);
+  } catch (error) {
+    if (isOverloaded(error)) await shielded(() => refundPassword(deps, typed, guess));
+    throw error;
+  }
 }
 
 /** A new hash for a password that just proved right; the old one does for now while the lane is full. */
@@ -85,7 +115,7 @@ async function begin(
   input: SignInInput,
   proof: {
     account: NonNullable<PasswordGuess['account']>;
-    subject: Buffer;
+    typed: TypedIdentifier;
     rehashed: PasswordHash | undefined;
   },
 ): Promise<SignedIn> {

@@ -46,11 +46,11 @@ function signOutStatement(
   const now = sqlNow(deps.clock);
   const event = {
     eventId: deps.random.id(),
-    action: 'session.ended',
+    action: 'session_ended',
     caller: call.caller,
     requestId: call.requestId,
     outcome: 'signed_out',
-    detail: { session_id: sessionId },
+    detail: { sessionId },
   };
   const which = sql`s.session_id = ${sessionId}::uuid and s.caller = ${caller}::text`;
   return sql`

@@ -38,7 +38,7 @@ eachDatabase('tokens at the public door', (database) => {
       action: string;
       outcome: string;
     }>`select action, outcome from audit_events
-      where account_id = ${accountId}::uuid and kind = 'change' and action = 'session.ended'`.execute(
+      where account_id = ${accountId}::uuid and kind = 'change' and action = 'session_ended'`.execute(
       app.db,
     );
     return rows;
@@ -132,7 +132,7 @@ eachDatabase('tokens at the public door', (database) => {
       // A whole access token is longer than any refresh token, and refused as a field too long.
       const short = person.accessToken.slice(0, 200);
       for (const [refreshToken, reason] of [
-        [person.accessToken, 'FIELD_INVALID'],
+        [person.accessToken, 'REFRESH_TOKEN_INVALID'],
         [short, 'REFRESH_TOKEN_INVALID'],
       ] as const) {
         expect(await reasonOf(app.auth.refreshSession({ refreshToken }))).toBe(reason);
@@ -172,7 +172,7 @@ eachDatabase('tokens at the public door', (database) => {
       expect(await getAccount(next?.accessToken ?? '')).toBe('ACCESS_TOKEN_INVALID');
       expect(await active(next?.accessToken ?? '')).toBe(false);
       expect(await changes(made.accountId)).toEqual([
-        { action: 'session.ended', outcome: 'reused' },
+        { action: 'session_ended', outcome: 'reused' },
       ]);
     });
 
@@ -218,7 +218,7 @@ eachDatabase('tokens at the public door', (database) => {
       await app.auth.signOut({ refreshToken: made.refreshToken });
       await app.auth.signOut({ refreshToken: made.refreshToken });
       expect(await changes(made.accountId)).toEqual([
-        { action: 'session.ended', outcome: 'signed_out' },
+        { action: 'session_ended', outcome: 'signed_out' },
       ]);
     });
 

@@ -86,10 +86,10 @@ eachDatabase('RefreshSession', (database) => {
     await expect(refresh(house, next.refreshToken)).rejects.toEqual(refused);
     expect(await changes(house.db, accountId)).toEqual([
       {
-        action: 'session.ended',
+        action: 'session_ended',
         outcome: 'reused',
         caller: 'web-bff',
-        detail: { session_id: sessionId, generation: 0 },
+        detail: { sessionId, generation: 0 },
       },
     ]);
   });
@@ -209,9 +209,13 @@ eachDatabase('RefreshSession', (database) => {
       roles: ['owner'],
     });
     await sql`delete from role_assignments where account_id = ${accountId}`.execute(house.db);
-    const third = decodeJwt((await refresh(house, second.refreshToken)).accessToken);
-    expect(third).toMatchObject({ grants: [], roles: [] });
-    expect(third).not.toHaveProperty('org');
+    // Nobody finds themselves in another tenant, or in none, unawares; and the token is not used up.
+    await expect(refresh(house, second.refreshToken)).rejects.toMatchObject({
+      reason: 'SCOPE_NOT_GRANTED',
+    });
+    await assign(house.db, accountId, 'cashier', organizationId);
+    const third = await refresh(house, second.refreshToken);
+    expect(decodeJwt(third.accessToken)).toMatchObject({ roles: ['cashier'] });
   });
 
   it('stores a chosen scope in the session and on the account, and keeps it without one', async () => {
@@ -317,10 +321,10 @@ eachDatabase('SignOut', (database) => {
     expect(await sessionRow(house.db, sessionId)).toEqual(row);
     expect(await changes(house.db, accountId)).toEqual([
       {
-        action: 'session.ended',
+        action: 'session_ended',
         outcome: 'signed_out',
         caller: 'web-bff',
-        detail: { session_id: sessionId },
+        detail: { sessionId },
       },
     ]);
     await expect(refresh(house, tokens.refreshToken)).rejects.toEqual(refused);

@@ -128,6 +128,8 @@ eachDatabase('SignIn', (database) => {
     it('is never refused by its shape, whatever the shape', async () => {
       await fc.assert(
         fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 40 }), async (text) => {
+          // The same text may come five times, and would be locked.
+          await sql`delete from guess_budgets`.execute(app.db);
           // A lone surrogate has no UTF-8: the client sends U+FFFD for it.
           expect(await refused(signIn(text.toWellFormed()))).toBe('CREDENTIALS_INVALID');
         }),

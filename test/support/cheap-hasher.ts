@@ -24,6 +24,8 @@ export function createCheapHasher(): CheapHasher {
       generation += 1;
     },
 
+    admit: ({ signal }) => signal.throwIfAborted(),
+
     async hash(password, { signal }) {
       signal.throwIfAborted();
       counts.hashes += 1;
