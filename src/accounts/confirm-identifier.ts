@@ -202,7 +202,7 @@ async function runProof(
       select a.account_id, a.proof_epoch from accounts a where ${alive} for no key update
     ),
     locked as materialized (${lockBudgets(key, subjects)}),
-    redeemed as (${redeemChallenge(now, guess, target, { account: sql`account`, after: sql`locked` })}),
+    redeemed as (${redeemChallenge(deps.clock, guess, target, { account: sql`account`, after: sql`locked` })}),
     cleared as (${clearBudgets(key, {
       locked: sql`locked`,
       when: sql`select from redeemed`,

@@ -61,32 +61,27 @@ export function openSlot(
     returning c.challenge_id, c.account_id, c.long_code, c.expires_at, c.resend_at`;
 }
 
-/** CTE body, one row: how the budgets of a send stand. `address_shut` asks for the long code. */
+/**
+ * CTE body, one row: how the budgets of a send stand. `account_wait`: seconds until the signed-in
+ * person's own row opens, where a lock shut it. `needs_long_code`: a row is shut in a lane in which the
+ * code may be typed, so that an ordinary one might not be judged.
+ */
 export function budgetsOfSend(
   now: RawBuilder<Date>,
   channel: Channel,
-  rows: {
-    account: { subject: RawBuilder<unknown>; lane: Lane } | undefined;
-    address: { subject: RawBuilder<unknown>; lanes: readonly Lane[] };
-  },
+  subjects: { account: RawBuilder<unknown> | undefined; address: Buffer },
 ): RawBuilder<unknown> {
-  const row = (subject: RawBuilder<unknown>, lanes: readonly Lane[]) => sql`
-    from guess_budgets g where g.subject = ${subject} and g.channel = ${channel}::text
-      and g.lane in (${sql.join(lanes.map((lane) => sql.lit(lane)))})`;
-  const account = rows.account;
+  const { account = sql`null::bytea` } = subjects;
+  const row = (subject: RawBuilder<unknown>) =>
+    sql`from guess_budgets g where g.subject = ${subject} and g.channel = ${channel}::text`;
+  const address = sql`${subjects.address}::bytea`;
   return sql`select
-    ${
-      account === undefined
-        ? sql`null::int`
-        : sql`(select case when not ${isClosed(now, LIMIT)} then ${waitSeconds(now, LIMIT)} end
-          ${row(account.subject, [account.lane])})`
-    } as account_wait,
-    (exists (select ${row(rows.address.subject, rows.address.lanes)} and ${isShut(now, LIMIT)})
-      or ${
-        account === undefined
-          ? sql`false`
-          : sql`exists (select ${row(account.subject, [account.lane])} and ${isClosed(now, LIMIT)})`
-      }) as needs_long_code`;
+    (select case when not ${isClosed(now, LIMIT)} then ${waitSeconds(now, LIMIT)} end
+      ${row(account)} and g.lane = 'session') as account_wait,
+    (exists (select ${row(address)} and g.lane in ('anonymous', 'session') and ${isShut(now, LIMIT)})
+      or exists (select ${row(account)} and g.lane = 'anonymous' and ${isShut(now, LIMIT)})
+      or exists (select ${row(account)} and g.lane = 'session' and ${isClosed(now, LIMIT)})
+    ) as needs_long_code`;
 }
 
 /** Which challenge a guess is at: the one whose handle is shown, or the person's own slot. */
@@ -175,11 +170,13 @@ export async function chargeGuess<Context>(
 
 /** CTE body: uses the challenge up, exactly once, while everything it was issued for still holds (rule 4). */
 export function redeemChallenge(
-  now: RawBuilder<Date>,
+  clock: Clock,
   guess: LiveChallenge,
   target: GuessTarget,
   parts: { account: RawBuilder<unknown>; after: RawBuilder<unknown> },
 ): RawBuilder<unknown> {
+  // Not the statement's "now": the account's lock may have been waited for until the code expired.
+  const now = sqlNow(clock);
   return sql`update challenges c set used_at = ${now}
     from ${parts.account} a
     where c.challenge_id = ${guess.challengeId}::uuid and c.account_id = a.account_id

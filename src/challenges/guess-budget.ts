@@ -13,7 +13,7 @@ import type { Channel } from '../core/contact.js';
  *   open --> shut: MAX_FAILED_ATTEMPTS wrong in a row
  *   shut --> open: LOCKOUT_DURATION over (failures from 0)
  *   open --> closed: long window full
- *   closed --> open: 30 days after the window began
+ *   closed --> open: 30 days after the window's beginning
  *   open --> open: right (failures 0, its own charge refunded)
  * ```
  */
@@ -26,6 +26,13 @@ export interface BudgetPolicy {
   readonly lockoutSeconds: number;
   /** Each lock in a row doubles the wait, up to 64 times: passwords, which have no other end. */
   readonly growingWaits: boolean;
+  /**
+   * Where the 30 days of the long window are counted from. `last`: every counted guess begins them anew,
+   * so that no 30 days ever see more than the limit: codes, where the promise is a number. `first`: a
+   * window of fixed length, so that somebody who mistypes now and then for a year is not stopped:
+   * passwords.
+   */
+  readonly window: 'first' | 'last';
 }
 
 /** Wrong short codes that one row takes in a long window, never cleared by success. */
@@ -55,6 +62,7 @@ export function chargeBudgets(
   const wait = policy.growingWaits ? sql`${base} * power(2, least(b.locks, 6))` : base;
   const failures = sql`(case when b.locked_until is null then b.failures + 1 else 1 end)`;
   const windowOver = sql`b.window_started_at <= excluded.window_started_at - ${WINDOW}`;
+  const windowBegins = policy.window === 'last' ? sql`true` : windowOver;
   return sql`
     insert into guess_budgets as b
       (subject, channel, lane, failures, locks, locked_at, locked_until, window_failures, window_started_at)
@@ -68,7 +76,7 @@ export function chargeBudgets(
       locked_at = case when ${failures} >= ${maxFailures}::int then excluded.window_started_at else b.locked_at end,
       locked_until = case when ${failures} >= ${maxFailures}::int then excluded.window_started_at + ${wait} end,
       window_failures = case when ${windowOver} then 1 else b.window_failures + 1 end,
-      window_started_at = case when ${windowOver} then excluded.window_started_at else b.window_started_at end
+      window_started_at = case when ${windowBegins} then excluded.window_started_at else b.window_started_at end
     where (b.locked_until is null or b.locked_until <= excluded.window_started_at)
       and (${windowOver} or b.window_failures < coalesce(
         (select s.window_limit from (${subjects}) s where s.subject = b.subject), 2147483647))
@@ -126,4 +134,30 @@ export function clearBudgets(
     from ${parts.locked} l
     where b.subject = l.subject and b.channel = ${key.channel}::text and b.lane = ${key.lane}::text
       and exists (${parts.when})`;
+}
+
+/**
+ * A whole statement: takes back one charge of each subject, and the lock that it brought on. For guesses
+ * that were never judged, and for these alone. Undefined for no subjects.
+ */
+export function refundBudgets(
+  key: GuessKey,
+  policy: BudgetPolicy,
+  subjects: readonly RawBuilder<unknown>[],
+): RawBuilder<unknown> | undefined {
+  if (subjects.length === 0) return undefined;
+  const brokeIt = sql`b.failures >= ${policy.maxFailures}::int`;
+  return sql`
+    with locked as materialized (
+      select b.subject from guess_budgets b
+      where b.channel = ${key.channel}::text and b.lane = ${key.lane}::text
+        and b.subject in (${sql.join(subjects)})
+      order by b.subject for update
+    )
+    update guess_budgets b set failures = greatest(b.failures - 1, 0),
+      locks = case when ${brokeIt} then greatest(b.locks - 1, 0) else b.locks end,
+      locked_until = case when ${brokeIt} then null else b.locked_until end,
+      window_failures = greatest(b.window_failures - 1, 0)
+    from locked l
+    where b.subject = l.subject and b.channel = ${key.channel}::text and b.lane = ${key.lane}::text`;
 }

@@ -33,6 +33,7 @@ export {
   type Lane,
   lockBudgets,
   PASSWORD_WINDOW_FAILURES,
+  refundBudgets,
   waitSeconds,
 } from './guess-budget.js';
 export { mayCompare, wrongGuess } from './judge-guess.js';
@@ -43,3 +44,4 @@ export {
   type PreparedCode,
   prepareCode,
 } from './prepare-code.js';
+export { readChallenges } from './read-challenges.js';

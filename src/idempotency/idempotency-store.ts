@@ -36,14 +36,17 @@ export function isNotRepeated(
   return sql<boolean>`not exists (select from idempotency_keys k where ${isKey(request)} and k.expires_at > ${now})`;
 }
 
-/** CTE body: remembers the request, if `from` has a row (work was done) and it carries an id. */
+/**
+ * CTE body: remembers the request, if `from` has a row and it carries an id. Of calls at once with one id
+ * the first to come here gets a row back, and so does every call without an id.
+ */
 export function insertIdempotent(
   deps: Pick<IdempotencyDeps, 'requestKeys'>,
   now: RawBuilder<Date>,
   request: IdempotentRequest,
   parts: { result: RawBuilder<unknown>; from: RawBuilder<unknown> },
 ): RawBuilder<unknown> {
-  if (request.requestId === undefined) return sql`select 1`;
+  if (request.requestId === undefined) return sql`select 1 as one from ${parts.from}`;
   return sql`
     insert into idempotency_keys as k (caller, rpc, request_id, request_mac, result, created_at, expires_at)
     select ${request.caller}::text, ${request.rpc}::text, ${request.requestId}::uuid,
@@ -51,7 +54,8 @@ export function insertIdempotent(
     from ${parts.from}
     on conflict (caller, rpc, request_id) do update set request_mac = excluded.request_mac,
       result = excluded.result, created_at = excluded.created_at, expires_at = excluded.expires_at
-    where k.expires_at <= excluded.created_at`;
+    where k.expires_at <= excluded.created_at
+    returning 1 as one`;
 }
 
 /**

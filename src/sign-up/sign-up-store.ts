@@ -12,20 +12,18 @@ import {
   budgetsOfSend,
   type Challenge,
   type CodeDeps,
-  openDestination,
   openSlot,
   type PreparedCode,
 } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import { type Channel, maskDestination } from '../core/contact.js';
+import type { Channel } from '../core/contact.js';
 import { type Db, sqlNow } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
 import {
   type IdempotencyDeps,
   type IdempotentRequest,
   insertIdempotent,
-  isNotRepeated,
 } from '../idempotency/index.js';
 import { insertOrganization, insertRoleAssignment } from '../organizations/index.js';
 import type { PasswordHash } from '../passwords/index.js';
@@ -95,7 +93,10 @@ export async function insertSignUp(
     null::timestamptz as expires_at, null::timestamptz as resend_at where false`;
   const { rows } = await sql<SignUpRow>`
     with t as materialized (select ${sqlNow(deps.clock)} as now),
-    fresh as materialized (select 1 as one where ${isNotRepeated(now, draft.request)}),
+    fresh as (${insertIdempotent(deps, now, draft.request, {
+      result: sql`jsonb_build_object('account_id', ${draft.accountId}::text)`,
+      from: sql`t`,
+    })}),
     organization as (${insertOrganization(now, { organizationId: draft.organizationId, name: draft.organizationName }, fresh)}),
     account as (${parts.account}),
     profile as (${parts.profile}),
@@ -128,11 +129,7 @@ export async function insertSignUp(
         detail: { channels: draft.codes.map((code) => code.slot.channel) },
       },
       { accountId: sql`account.account_id`, from: sql`account` },
-    )}),
-    remembered as (${insertIdempotent(deps, now, draft.request, {
-      result: sql`jsonb_build_object('account_id', account.account_id)`,
-      from: sql`account`,
-    })})
+    )})
     select a.created_at, s.auth_time, coalesce((select jsonb_agg(to_jsonb(c))
       from (${sql.join([noSlots, ...slots], sql` union all `)}) c), '[]') as slots
     from account a cross join session s`.execute(deps.db);
@@ -147,7 +144,11 @@ function codeSteps(deps: StoreDeps, code: PreparedCode): RawBuilder<unknown> {
   const named = (name: string) => sql.raw(`${name}_${channel}`);
   const slot = slotName(code);
   const claim = { type: typeOfChannel(channel), value: code.short.message.to };
-  const claims = claimAddress(now, claim, { from: slot, replaced: named('replaced') });
+  const claims = claimAddress(now, claim, {
+    from: slot,
+    replaced: named('replaced'),
+    claimed: named('claimed'),
+  });
   const message = (which: 'short' | 'long', when: RawBuilder<unknown>) =>
     insertMessage(now, code[which], {
       accountId: sql`s.account_id`,
@@ -157,10 +158,7 @@ function codeSteps(deps: StoreDeps, code: PreparedCode): RawBuilder<unknown> {
   return sql`
     ${named('budgets')} as materialized (${budgetsOfSend(now, channel, {
       account: undefined,
-      address: {
-        subject: sql`${code.slot.addressSubject}::bytea`,
-        lanes: ['anonymous', 'session'],
-      },
+      address: code.slot.addressSubject,
     })}),
     ${slot} as (${openSlot(
       now,
@@ -169,8 +167,8 @@ function codeSteps(deps: StoreDeps, code: PreparedCode): RawBuilder<unknown> {
       sql`(select a.account_id, a.proof_epoch, b.needs_long_code as long_code from account a, ${named('budgets')} b)`,
     )}),
     ${named('replaced')} as (${claims.replaced}),
-    ${named('fallen')} as (${claims.fallen}),
     ${named('claimed')} as (${claims.claimed}),
+    ${named('fallen')} as (${claims.fallen}),
     ${named('short')} as (${message('short', sql`not s.long_code`)}),
     ${named('long')} as (${message('long', sql`s.long_code`)}),`;
 }
@@ -220,33 +218,3 @@ function toDone(row: SignUpRow, draft: NewSignUp): SignUpDone {
 
 /** Condition on an account `a`. */
 export const whoIs = (accountId: string) => sql<boolean>`a.account_id = ${accountId}::uuid`;
-
-interface ChallengeRow {
-  challenge_id: string;
-  channel: Channel;
-  destination_sealed: Buffer;
-  expires_at: Date;
-  resend_at: Date;
-}
-
-/** The slots of an account as they stand: what a repeated sign-up answers. */
-export async function readChallenges(
-  deps: Pick<StoreDeps, 'db' | 'dataKeys'>,
-  accountId: string,
-): Promise<readonly Challenge[]> {
-  const { rows } = await sql<ChallengeRow>`
-    select c.challenge_id, c.channel, c.destination_sealed, c.expires_at, c.resend_at from challenges c
-    where c.account_id = ${accountId}::uuid and c.purpose = 'verify' order by c.channel`.execute(
-    deps.db,
-  );
-  return rows.map((row) => ({
-    challengeId: row.challenge_id,
-    channel: row.channel,
-    maskedDestination: maskDestination(
-      row.channel,
-      openDestination(deps.dataKeys, accountId, row.channel, row.destination_sealed),
-    ),
-    expiresAt: row.expires_at,
-    resendAt: row.resend_at,
-  }));
-}

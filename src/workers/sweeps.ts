@@ -21,6 +21,7 @@ export function createSweeps(log: Logger): readonly Sweep[] {
     endedSessions,
     notices,
     idempotencyKeys,
+    guessBudgets(),
     { name: 'outbox', sweep: (db, clock, limit) => sweepOutbox(db, sqlNowOnce(clock), limit) },
     {
       name: 'audit partitions',
@@ -98,6 +99,44 @@ const idempotencyKeys = sweepOf(
     select ctid from idempotency_keys where expires_at <= ${now}
     order by expires_at limit ${limit} for update skip locked))`,
 );
+
+interface BudgetKey {
+  readonly subject: Buffer;
+  readonly channel: string;
+  readonly lane: string;
+}
+
+const BEGINNING: BudgetKey = { subject: Buffer.alloc(0), channel: '', lane: '' };
+
+/**
+ * Budgets that say nothing any more: no lock, and a long window that is over. They carry no index on
+ * times, which every guess would have to keep; so this walks the table by its key, a stretch each time.
+ */
+function guessBudgets(): Sweep {
+  let after = BEGINNING;
+  return {
+    name: 'guess budgets',
+    async sweep(db, clock, limit) {
+      const { rows } = await sql<BudgetKey>`
+        with stretch as materialized (
+          select subject, channel, lane from guess_budgets
+          where (subject, channel, lane) > (${after.subject}::bytea, ${after.channel}::text, ${after.lane}::text)
+          order by subject, channel, lane limit ${limit}
+        ),
+        swept as (
+          delete from guess_budgets b using stretch s
+          where b.subject = s.subject and b.channel = s.channel and b.lane = s.lane
+            and b.window_started_at <= ${sqlNowOnce(clock)} - interval '30 days'
+            and coalesce(b.locked_until <= ${sqlNowOnce(clock)}, true)
+        )
+        select subject, channel, lane from stretch order by subject, channel, lane`.execute(db);
+      const last = rows.at(-1);
+      after = rows.length < limit || last === undefined ? BEGINNING : last;
+      // One stretch a run: what it deletes is not counted, or a long table would be walked at once.
+      return 0;
+    },
+  };
+}
 
 function sweepOf(
   name: string,

@@ -226,15 +226,28 @@ eachDatabase('guess budgets', (database) => {
 
     it('hides a shut account row from strangers: like a wrong guess, even for the right code', async () => {
       const person = await claimant(app, on);
-      await guessWrong(app, on, person, 5);
+      await guessWrong(app, on, person, 4);
       await delivered(app);
       app.clock.advance({ seconds: 61 });
       const elsewhere = on.address();
       const { challengeId } = await on.send(app, person.session, elsewhere);
       const code = await codeFor(app, elsewhere);
+      // The fifth of the account, and the first of the address.
+      await guessWrong(app, on, { challengeId, code }, 1);
       const refused = await refusalOf(on.confirm(app, { challengeId, code }));
-      expect(refused).toMatchObject({ reason: 'CODE_INVALID', metadata: { attempts_left: '4' } });
+      expect(refused).toMatchObject({ reason: 'CODE_INVALID', metadata: { attempts_left: '3' } });
       await on.confirm(app, { code }, person.session);
+    });
+
+    it('sends a long code, signed in too, while strangers have shut a row in their lane', async () => {
+      const person = await claimant(app, on);
+      await guessWrong(app, on, person, 5);
+      await delivered(app);
+      app.clock.advance({ seconds: 61 });
+      const { challengeId } = await on.send(app, person.session);
+      const code = await codeFor(app, person.address);
+      expect(code).toMatch(/^[0-9]{20}$/);
+      await on.confirm(app, { challengeId, code });
     });
 
     it('closes short codes for a row after 50 wrong in 30 days, whatever succeeds between; long ones work', async () => {

@@ -30,6 +30,7 @@ const budgetPolicy = {
   maxFailures: MODEL.maxFailures,
   lockoutSeconds: MODEL.lockout,
   growingWaits: false,
+  window: 'last' as const,
 };
 const codePolicy = { length: 6, ttlSeconds: MODEL.codeLife, cooldownSeconds: 0 };
 const now = sql<Date>`(select now from t)`;
@@ -80,18 +81,12 @@ async function openBank(db: Db) {
         short,
         long,
       };
-      const own = {
-        subject: sql`uuid_send(${accountOf(account)}::uuid)`,
-        lane: 'session' as const,
-      };
+      const own = sql`uuid_send(${accountOf(account)}::uuid)`;
       const { rows } = await sql<{ long_code: boolean }>`
         with t as materialized (select ${sqlNow(clock)} as now),
         budgets as materialized (${budgetsOfSend(now, 'sms', {
           account: how === 'session' ? own : undefined,
-          address: {
-            subject: sql`${addressOf(address)}::bytea`,
-            lanes: how === 'session' ? ['session'] : ['anonymous', 'session'],
-          },
+          address: addressOf(address),
         })}),
         gate as materialized (
           select a.account_id, a.proof_epoch, b.needs_long_code as long_code from accounts a, budgets b
@@ -157,7 +152,7 @@ async function openBank(db: Db) {
           sql`select uuid_send(account_id) as subject, ${guess.account.charged}::boolean as charged from account
             union all select ${guess.addressSubject}::bytea, ${guess.address.charged}::boolean`,
         )}),
-        redeemed as (${redeemChallenge(now, guess, target, { account: sql`account`, after: sql`locked` })}),
+        redeemed as (${redeemChallenge(clock, guess, target, { account: sql`account`, after: sql`locked` })}),
         cleared as (${clearBudgets(key, { locked: sql`locked`, when: sql`select from redeemed` })})
         select from redeemed`.execute(db);
       expect(rows).toHaveLength(1);

@@ -45,6 +45,8 @@ export interface BudgetModel {
   rows(): Readonly<Record<string, { failures: number; window: number }>>;
 }
 
+const LANES: readonly Lane[] = ['session', 'anonymous'];
+
 export function createBudgetModel(): BudgetModel {
   const rows = new Map<string, Row>();
   const slots = new Map<number, Slot>();
@@ -74,10 +76,9 @@ export function createBudgetModel(): BudgetModel {
     // A lock that is over begins a new count.
     row.failures = row.lockedUntil === undefined ? row.failures + 1 : 1;
     row.lockedUntil = undefined;
-    if (now >= row.windowStart + MODEL.window) {
-      row.window = 0;
-      row.windowStart = now;
-    }
+    if (now >= row.windowStart + MODEL.window) row.window = 0;
+    // Every counted guess begins the 30 days anew.
+    row.windowStart = now;
     row.window += 1;
     if (row.failures === MODEL.maxFailures) {
       row.lockedAt = now;
@@ -106,10 +107,10 @@ export function createBudgetModel(): BudgetModel {
       tick();
       const own = rows.get(keyOf('account', account, 'session'));
       if (how === 'session' && isLocked(own) && !isClosed(own)) return 'VERIFICATION_LOCKED';
-      const lanes: readonly Lane[] = how === 'session' ? ['session'] : ['session', 'anonymous'];
       const long =
-        lanes.some((lane) => isShut(rows.get(keyOf('address', address, lane)))) ||
-        (how === 'session' && isClosed(own));
+        LANES.some((lane) => isShut(rows.get(keyOf('address', address, lane)))) ||
+        (how === 'session' &&
+          (isClosed(own) || isShut(rows.get(keyOf('account', account, 'anonymous')))));
       slots.set(account, { address, issuedAt: now, long });
       return long ? 'long' : 'short';
     },

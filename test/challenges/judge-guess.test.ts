@@ -4,7 +4,12 @@ import { mayCompare, wrongGuess } from '../../src/challenges/index.js';
 import type { ChargedGuess, ChargedRow } from '../../src/challenges/judge-guess.js';
 import { DomainError } from '../../src/core/errors.js';
 
-const policy: BudgetPolicy = { maxFailures: 5, lockoutSeconds: 900, growingWaits: false };
+const policy: BudgetPolicy = {
+  maxFailures: 5,
+  lockoutSeconds: 900,
+  growingWaits: false,
+  window: 'last' as const,
+};
 
 /** What a charge can find of a row. */
 const rows = {

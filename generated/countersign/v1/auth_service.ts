@@ -2477,7 +2477,7 @@ export const AuthServiceService = {
    * call for 24 hours, checks the password again and gives fresh tokens; otherwise not.
    * Reasons: USERNAME_INVALID, USERNAME_TAKEN, EMAIL_INVALID, PHONE_INVALID, PASSWORD_TOO_SHORT,
    * PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CREDENTIALS_INVALID (a replay with another password),
-   * REQUEST_ID_REUSED, RATE_LIMITED, OVERLOADED.
+   * SIGN_IN_LOCKED (such replays, too many), REQUEST_ID_REUSED, RATE_LIMITED, OVERLOADED.
    */
   signUp: {
     path: "/countersign.v1.AuthService/SignUp" as const,
@@ -2680,7 +2680,7 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * call for 24 hours, checks the password again and gives fresh tokens; otherwise not.
    * Reasons: USERNAME_INVALID, USERNAME_TAKEN, EMAIL_INVALID, PHONE_INVALID, PASSWORD_TOO_SHORT,
    * PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CREDENTIALS_INVALID (a replay with another password),
-   * REQUEST_ID_REUSED, RATE_LIMITED, OVERLOADED.
+   * SIGN_IN_LOCKED (such replays, too many), REQUEST_ID_REUSED, RATE_LIMITED, OVERLOADED.
    */
   signUp: handleUnaryCall<SignUpRequest, SignUpResponse>;
   /**
@@ -2778,7 +2778,7 @@ export interface AuthServiceClient extends Client {
    * call for 24 hours, checks the password again and gives fresh tokens; otherwise not.
    * Reasons: USERNAME_INVALID, USERNAME_TAKEN, EMAIL_INVALID, PHONE_INVALID, PASSWORD_TOO_SHORT,
    * PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CREDENTIALS_INVALID (a replay with another password),
-   * REQUEST_ID_REUSED, RATE_LIMITED, OVERLOADED.
+   * SIGN_IN_LOCKED (such replays, too many), REQUEST_ID_REUSED, RATE_LIMITED, OVERLOADED.
    */
   signUp(
     request: SignUpRequest,
