@@ -12,7 +12,7 @@ import type { Channel, IdentifierType } from '../core/contact.js';
  *   contact --> verified: proven again, and nobody holds it
  *   verified --> lapsed: force re-verification
  *   lapsed --> verified: proven again
- *   verified --> disputed: an operator-vouched holder meets a proof by code
+ *   verified --> disputed: held by several accounts in old data
  * ```
  */
 export type IdentifierState = 'claimed' | 'verified' | 'contact' | 'lapsed' | 'disputed';

@@ -62,6 +62,22 @@ describe('periodic worker', () => {
     await worker.runOnce();
     expect(ended).toBe(1);
   });
+
+  it('is disposed of although its run hangs, and says so', async () => {
+    const warnings: object[] = [];
+    const worker = createPeriodicWorker({
+      name: 'test',
+      intervalMs: 1,
+      stopMs: 20,
+      random: systemRandom,
+      log: { ...silentLog, warn: (fields: object) => warnings.push(fields) },
+      run: () => new Promise(() => {}),
+    });
+    worker.start();
+    await new Promise(setImmediate);
+    await worker[Symbol.asyncDispose]();
+    expect(warnings).toEqual([{ worker: 'test', stopMs: 20 }]);
+  });
 });
 
 eachDatabase('delivery worker', (database) => {
