@@ -9,7 +9,7 @@ export type AuthClient = PromiseClient<typeof authService.AuthServiceService>;
 export interface CountersignClientOptions {
   /** A gRPC target: `host:port`, `dns:///host:port`, `unix:/path`. */
   readonly address: string;
-  /** Says which service calls, unless its client certificate does. */
+  /** Says which service calls. */
   readonly callerKey?: string | undefined;
   /**
    * Absent or `insecure`: plaintext, which is refused off loopback unless `plaintext` allows it.

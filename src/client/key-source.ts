@@ -48,24 +48,58 @@ function mayBePlain(url: URL, plaintext: boolean | undefined): boolean {
   return plaintext === true || isLoopbackHost(url.hostname);
 }
 
+/**
+ * The time covers the body too, and is kept here: a signal alone loses its hold on a body once the
+ * garbage collector has taken the `Response`, and a server that stalls would then hold us for ever.
+ */
 async function fetchText(url: URL, fetch: typeof globalThis.fetch): Promise<string> {
-  // The signal covers the body too: a server that drips bytes does not hold us longer.
+  const abort = new AbortController();
+  const late = new Promise<never>((_, reject) => {
+    abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true });
+  });
+  const timer = setTimeout(() => {
+    abort.abort(new DOMException('the key set did not arrive in time', 'TimeoutError'));
+  }, TIMEOUT_MS);
+  try {
+    return await Promise.race([readText(url, fetch, abort.signal), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readText(
+  url: URL,
+  fetch: typeof globalThis.fetch,
+  signal: AbortSignal,
+): Promise<string> {
   const response = await fetch(url, {
     redirect: 'error',
     headers: { accept: 'application/jwk-set+json, application/json' },
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal,
   });
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel();
-    throw new Error(`the key set answered ${response.status}`);
+  const reader = response.body?.getReader();
+  // Closes the connection, whichever way this ends; after a whole body it does nothing.
+  const leave = (): void => void reader?.cancel().catch(() => undefined);
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    if (!response.ok || reader === undefined) {
+      throw new Error(`the key set answered ${response.status}`);
+    }
+    signal.throwIfAborted();
+    return await readAll(reader);
+  } finally {
+    leave();
   }
+}
+
+async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   // Counted as it arrives and after decompression; `content-length` may be absent or a lie.
-  for await (const chunk of response.body) {
-    size += chunk.byteLength;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    size += part.value.byteLength;
     if (size > MAX_BODY_BYTES) throw new Error('the key set is too large');
-    chunks.push(chunk);
+    chunks.push(part.value);
   }
   return Buffer.concat(chunks).toString('utf8');
 }

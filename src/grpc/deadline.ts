@@ -52,6 +52,7 @@ export function watchCall<Request, Response>(
   return { signal: abort.signal, deadline: new Date(clock.now().getTime() + leftMs), stop };
 }
 
-function asMs(deadline: Deadline): number {
+/** grpc-js gives either, and `Infinity` for none. */
+export function asMs(deadline: Deadline): number {
   return typeof deadline === 'number' ? deadline : deadline.getTime();
 }

@@ -10,6 +10,8 @@ import type { ServiceRegistration } from './auth-rpcs.js';
 
 /** Watches at once; more are refused. One per load balancer or prober is plenty. */
 const MAX_WATCHES = 256;
+/** Of one connection, so that a single one, which needs no key, does not shut out every prober. */
+const MAX_WATCHES_PER_CONNECTION = 8;
 
 type Watching = ServerWritableStream<HealthCheckRequest, HealthCheckResponse>;
 
@@ -29,7 +31,8 @@ export interface Health {
  */
 export function createHealth(services: readonly string[]): Health {
   const known = new Set(['', ...services]);
-  const watches = new Set<Watching>();
+  /** Each with its connection, which a watch that has ended cannot name any more. */
+  const watches = new Map<Watching, string>();
   let serving = true;
   let drained = false;
 
@@ -40,7 +43,7 @@ export function createHealth(services: readonly string[]): Health {
   const set = (next: boolean): void => {
     if (serving === next) return;
     serving = next;
-    for (const watch of watches) {
+    for (const watch of watches.keys()) {
       if (known.has(watch.request.service)) watch.write(answerFor(watch.request.service));
     }
   };
@@ -52,12 +55,15 @@ export function createHealth(services: readonly string[]): Health {
       else respond({ code: status.NOT_FOUND, details: 'no service of this name' });
     },
     watch: (call) => {
-      if (drained || watches.size >= MAX_WATCHES) {
+      // Address and port: while they are open, no two connections share them.
+      const connection = call.getPeer();
+      const own = [...watches.values()].filter((other) => other === connection).length;
+      if (drained || watches.size >= MAX_WATCHES || own >= MAX_WATCHES_PER_CONNECTION) {
         const code = drained ? status.UNAVAILABLE : status.RESOURCE_EXHAUSTED;
         call.emit('error', { code, details: 'this server takes no further watches' });
         return;
       }
-      watches.add(call);
+      watches.set(call, connection);
       call.on('close', () => watches.delete(call));
       call.on('cancelled', () => watches.delete(call));
       call.write(answerFor(call.request.service));
@@ -80,7 +86,7 @@ export function createHealth(services: readonly string[]): Health {
       if (drained) return;
       drained = true;
       set(false);
-      for (const watch of watches) watch.end();
+      for (const watch of watches.keys()) watch.end();
       watches.clear();
     },
   };

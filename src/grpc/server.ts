@@ -1,6 +1,8 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials, setLogger } from '@grpc/grpc-js';
+import { systemRandom } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 import type { ServiceRegistration } from './auth-rpcs.js';
+import { guardCalls } from './call-guard.js';
 import type { Health } from './health.js';
 import { serverOptions } from './limits.js';
 
@@ -21,6 +23,8 @@ export interface GrpcServerOptions {
   readonly health: Health;
   /** How long calls under way may take to finish after a stop. */
   readonly drainMs: number;
+  /** The longest that a unary call may take, the arrival of its request included. */
+  readonly callTimeoutMs: number;
   readonly log: Logger;
 }
 
@@ -34,7 +38,9 @@ export interface GrpcServer extends AsyncDisposable {
  * get `drainMs`, and what is left then is cut off.
  */
 export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
-  const server = new Server(serverOptions);
+  setLogger(silenced(options.log));
+  const guard = guardCalls({ ...options, random: systemRandom });
+  const server = new Server({ ...serverOptions, interceptors: [guard] });
   for (const { definition, implementation } of [...options.services, options.health.registration]) {
     server.addService(definition, implementation);
   }
@@ -48,6 +54,16 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
       return closing;
     },
   };
+}
+
+/**
+ * grpc-js writes to standard error by itself, also text that a stranger chose: a header it cannot use
+ * (rule 22). What it has to say about a call is in the call's status, so no word of it is kept.
+ */
+function silenced(log: Logger): Parameters<typeof setLogger>[0] {
+  const note = (level: string) => () =>
+    log.debug({ level }, 'the gRPC library had something to say, which is not logged');
+  return { error: note('error'), info: note('info'), debug: note('debug') };
 }
 
 function bind(server: Server, address: string, secrets: ServerCredentials): Promise<number> {

@@ -77,10 +77,19 @@ function told(reason: Reason, message: string, error: Told): Failure {
 
 /** The contract has no reason for these two: gRPC's own status says all there is. */
 function ended({ ending, message }: CallEndedError): Failure {
-  const code = ending === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED;
+  return bareFailure(ending === 'deadline' ? status.DEADLINE_EXCEEDED : status.CANCELLED, message);
+}
+
+/** A failure that has no reason in the contract: of gRPC itself, or of its standard services. */
+export function bareFailure(code: status, message: string): Failure {
   const metadata = new Metadata();
   attach(metadata, code, message, []);
   return { code, message, outcome: status[code], metadata, reference: undefined };
+}
+
+/** Whether a status says all that the contract promises of it. */
+export function hasDetails(metadata: Metadata | null | undefined): boolean {
+  return (metadata?.get(DETAILS_KEY).length ?? 0) > 0;
 }
 
 function attach(

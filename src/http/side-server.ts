@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 
 export interface SideServerOptions {
   /** `host:port`; `[::1]:0` for IPv6. Port 0 picks one. */
@@ -21,6 +22,8 @@ const SECOND = 1_000;
 const MAX_HEADER_BYTES = 8 * 1024;
 const MAX_HEADERS = 64;
 const MAX_CONNECTIONS = 256;
+/** Of one remote address; a prober needs one, and a scraper a few. */
+const MAX_CONNECTIONS_PER_ADDRESS = 32;
 
 interface Page {
   readonly status: number;
@@ -34,15 +37,16 @@ export async function openSideServer(options: SideServerOptions): Promise<SideSe
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: 5 * SECOND,
-      requestTimeout: 5 * SECOND,
+      // Nobody who asks here sends more than a few lines.
+      headersTimeout: 2 * SECOND,
+      requestTimeout: 2 * SECOND,
       keepAliveTimeout: 5 * SECOND,
-      connectionsCheckingInterval: 5 * SECOND,
+      connectionsCheckingInterval: SECOND,
     },
     (request, response) => serve(options, request, response),
   );
   server.maxHeadersCount = MAX_HEADERS;
-  server.maxConnections = MAX_CONNECTIONS;
+  boundConnections(server);
   // Also bounds a client that does not read its answer.
   server.setTimeout(10 * SECOND);
   const port = await listen(server, options.address);
@@ -50,6 +54,32 @@ export async function openSideServer(options: SideServerOptions): Promise<SideSe
     address: options.address.replace(/:\d+$/, `:${port}`),
     [Symbol.asyncDispose]: () => close(server),
   };
+}
+
+/**
+ * Where there are too many connections, the oldest gives way. Refusing the newest, as Node's
+ * `maxConnections` does, would let whoever holds slow connections shut the probes out: a probe is
+ * served as soon as it has arrived.
+ */
+function boundConnections(server: Server): void {
+  // In the order of their arrival. A socket that was closed does not know its address any more.
+  const open = new Map<Socket, string>();
+  server.on('connection', (socket) => {
+    const address = socket.remoteAddress ?? '';
+    const sameAddress = [...open].filter(([, other]) => other === address);
+    const [oldest] =
+      sameAddress.length >= MAX_CONNECTIONS_PER_ADDRESS
+        ? sameAddress
+        : open.size >= MAX_CONNECTIONS
+          ? open
+          : [];
+    if (oldest !== undefined) {
+      open.delete(oldest[0]);
+      oldest[0].destroy();
+    }
+    open.set(socket, address);
+    socket.once('close', () => open.delete(socket));
+  });
 }
 
 function serve(

@@ -44,7 +44,7 @@ export async function startFakeAuthService(
         seen.push(now);
         const handler =
           handlers.get(rpc) ?? (() => ({ failure: { code: status.UNIMPLEMENTED, text: rpc } }));
-        Promise.resolve(now)
+        void Promise.resolve(now)
           .then(handler)
           .then((reply) => answer(reply, callback));
       };

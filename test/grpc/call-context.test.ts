@@ -22,7 +22,7 @@ describe('the source of a call (rule 21)', () => {
   });
 
   it('is always an address that limits can count', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(fc.oneof(fc.string(), fc.ipV4(), fc.ipV6()), fc.nat(65_535), (host, port) => {
         const address = peer(`${host}:${port}`);
         expect(parseSourceAddress(address)).toBe(address);

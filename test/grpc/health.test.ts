@@ -17,6 +17,7 @@ async function openHealth() {
     services: [],
     health,
     drainMs: 200,
+    callTimeoutMs: 5_000,
     log,
   });
   const client = new HealthClient(server.address, credentials.createInsecure());
@@ -38,6 +39,36 @@ function watch(client: HealthClient, service: string) {
   onTestFinished(() => stream.cancel());
   const answers = stream[Symbol.asyncIterator]();
   return async (): Promise<ServingStatus> => (await answers.next()).value.status;
+}
+
+/** The same server over a connection of its own. */
+function another(client: HealthClient): HealthClient {
+  const target = client.getChannel().getTarget();
+  const made = new HealthClient(target, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  onTestFinished(() => made.close());
+  return made;
+}
+
+/** A watch that has had its first answer. */
+async function opened(client: HealthClient) {
+  const stream = client.watch({ service: '' });
+  stream.on('error', () => undefined);
+  await new Promise((resolve) => stream.once('data', resolve));
+  return stream;
+}
+
+/** What a further watch is told: a status of serving, or the code of its refusal, negated. */
+function attempt(client: HealthClient): Promise<number> {
+  return new Promise((resolve) => {
+    const stream = client.watch({ service: '' });
+    stream.on('data', ({ status: served }) => {
+      resolve(served);
+      stream.cancel();
+    });
+    stream.on('error', (error: ServiceError) => resolve(-error.code));
+  });
 }
 
 describe('health (O6)', () => {
@@ -91,32 +122,24 @@ describe('health (O6)', () => {
     expect(code).toBe(status.UNAVAILABLE);
   });
 
-  it('takes a bounded number of watches, and forgets those that have left', async () => {
+  it('takes a bounded number of watches of one connection, and others still', async () => {
     const { client } = await openHealth();
-    const open = Array.from({ length: 256 }, () => client.watch({ service: '' }));
-    const first = open.map((stream) => {
-      stream.on('error', () => undefined);
-      return new Promise((resolve) => stream.once('data', resolve));
-    });
-    await Promise.all(first);
-    const second = new HealthClient(client.getChannel().getTarget(), credentials.createInsecure(), {
-      'grpc.use_local_subchannel_pool': 1,
-    });
-    onTestFinished(() => second.close());
-    const attempt = () =>
-      new Promise<number>((resolve) => {
-        const stream = second.watch({ service: '' });
-        stream.on('data', ({ status: served }) => {
-          resolve(served);
-          stream.cancel();
-        });
-        stream.on('error', (error: ServiceError) => resolve(-error.code));
-      });
-    expect(await attempt()).toBe(-status.RESOURCE_EXHAUSTED);
+    await Promise.all(Array.from({ length: 8 }, () => opened(client)));
+    expect(await attempt(client)).toBe(-status.RESOURCE_EXHAUSTED);
+    expect(await attempt(another(client))).toBe(ServingStatus.SERVING);
+  });
+
+  it('takes a bounded number of watches in all, and forgets those that have left', async () => {
+    const { client } = await openHealth();
+    const clients = Array.from({ length: 32 }, () => another(client));
+    const open = await Promise.all(
+      clients.flatMap((each) => Array.from({ length: 8 }, () => opened(each))),
+    );
+    expect(await attempt(client)).toBe(-status.RESOURCE_EXHAUSTED);
     const gone = open.map((stream) => new Promise((resolve) => stream.once('end', resolve)));
     for (const stream of open) stream.cancel();
     await Promise.all(gone);
-    await expect.poll(attempt).toBe(ServingStatus.SERVING);
+    await expect.poll(() => attempt(client)).toBe(ServingStatus.SERVING);
   });
 
   it('lists every service', async () => {

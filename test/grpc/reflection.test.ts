@@ -32,6 +32,7 @@ async function openReflecting(): Promise<string> {
     ],
     health: createHealth(['countersign.v1.AuthService']),
     drainMs: 500,
+    callTimeoutMs: 5_000,
     log,
   });
   onTestFinished(() => server[Symbol.asyncDispose]());

@@ -66,6 +66,7 @@ export async function openToyEdge(
     services,
     health: createHealth(['countersign.v1.AuthService']),
     drainMs: 1_000,
+    callTimeoutMs: overrides.callTimeoutMs ?? 5_000,
     log,
   });
   const client = new AuthServiceClient(server.address, credentials.createInsecure());

@@ -3,15 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { DomainError, fieldInvalid } from '../../src/core/errors.js';
 import { authRpc, type RpcCall } from '../../src/grpc/index.js';
 import { compoundKey, rateLimited } from '../../src/throttling/index.js';
-import {
-  call,
-  detailsOf,
-  goodKey,
-  goodToken,
-  inertRpcs,
-  openToyEdge,
-  person,
-} from './toy-edge.js';
+import { call, detailsOf, goodKey, goodToken, inertRpcs, openToyEdge, person } from './toy-edge.js';
 
 const signInRequest = {
   identifier: 'ada',

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openSideServer, type SideServerOptions } from '../../src/http/index.js';
 
@@ -94,6 +94,26 @@ describe('the HTTP port', () => {
     const long = `GET /healthz HTTP/1.1\r\nhost: x\r\nx: ${'a'.repeat(9_000)}\r\n\r\n`;
     expect(await raw(server.address, long)).toMatch(/^HTTP\/1\.1 431 /);
     expect(await raw(server.address, 'nonsense\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
+    expect((await get('/healthz')).status).toBe(200);
+  });
+
+  it('serves probes while one address, or many, hold slow connections', async () => {
+    const { server, get } = await open();
+    const port = Number(server.address.split(':')[1]);
+    const slow = async (localAddress: string): Promise<Socket> => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress });
+      onTestFinished(() => void socket.destroy());
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ');
+      return socket;
+    };
+    const first = await slow('127.0.0.2');
+    const cutOff = once(first, 'close');
+    for (let n = 0; n < 400; n += 1) await slow('127.0.0.2');
+    await cutOff;
+    expect((await get('/healthz')).status).toBe(200);
+    for (let n = 0; n < 400; n += 1) await slow(`127.0.1.${1 + (n % 20)}`);
     expect((await get('/healthz')).status).toBe(200);
   });
 
