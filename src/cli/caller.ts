@@ -29,7 +29,10 @@ export const callerCommand: Command = {
   ].join('\n'),
   async run(args) {
     const [action = '', name = '', ...rest] = args;
-    if (action === 'list' && name === '') return withMigratedDatabase(list);
+    if (action === 'list') {
+      refuseArguments(args.slice(1));
+      return withMigratedDatabase(list);
+    }
     if (name === '') throw new UsageError('caller: say what to do, and to whom');
     switch (action) {
       case 'add':

@@ -1,12 +1,7 @@
 import { SchemaError } from '../app.js';
 import { CallerAdministrationError } from '../callers/index.js';
-import { ConfigError, KeysFileError } from '../config/index.js';
-import {
-  DatabaseUnavailableError,
-  FolderLockedError,
-  isUnavailable,
-  MigrationError,
-} from '../db/index.js';
+import { ConfigError, KeysFileError, ListenError } from '../config/index.js';
+import { connectionRefusal, FolderLockedError, MigrationError } from '../db/index.js';
 import { callerCommand } from './caller.js';
 import { keysCommand } from './keys.js';
 import { migrateCommand } from './migrate.js';
@@ -36,8 +31,9 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof UsageError) return misuse(`${error.message}\n\n${command.help}`);
-    if (!isForPeople(error)) throw error;
-    process.stderr.write(`countersign: ${error.message}\n`);
+    const text = forPeople(error);
+    if (text === undefined) throw error;
+    process.stderr.write(`countersign: ${text}\n`);
     return FAILED;
   }
 }
@@ -68,18 +64,21 @@ function misuse(text: string): number {
   return MISUSED;
 }
 
-/** Errors whose message says what to do; of any other the stack is what helps. */
-function isForPeople(error: unknown): error is Error {
-  if (!(error instanceof Error)) return false;
-  return (
-    error instanceof ConfigError ||
-    error instanceof KeysFileError ||
-    error instanceof SchemaError ||
-    error instanceof MigrationError ||
-    error instanceof FolderLockedError ||
-    error instanceof CallerAdministrationError ||
-    error instanceof DatabaseUnavailableError ||
-    isUnavailable(error) ||
-    error.message.startsWith('cannot listen on')
-  );
+/** Errors whose message says what to do. */
+const TOLD = [
+  ConfigError,
+  KeysFileError,
+  SchemaError,
+  ListenError,
+  MigrationError,
+  FolderLockedError,
+  CallerAdministrationError,
+];
+
+/** What to tell whoever is at the terminal; undefined: the stack is what helps. */
+function forPeople(error: unknown): string | undefined {
+  if (error instanceof Error && TOLD.some((known) => error instanceof known)) return error.message;
+  const refusal = connectionRefusal(error);
+  if (refusal === undefined) return undefined;
+  return `the database of DATABASE_URL cannot be used: ${refusal}`;
 }

@@ -35,11 +35,17 @@ export const serveCommand: Command = {
   },
 };
 
+const LIMITS: Readonly<Record<App['limits'], string>> = {
+  memory: 'in memory, for one process',
+  redis: 'Redis',
+  'redis away': 'Redis, which does not answer: stricter ones in memory until it does',
+};
+
 function banner(config: Config, app: App): string {
   const grpc = app.grpcAddress;
   const rows: readonly [string, string][] = [
     ['database', app.database],
-    ['limits', config.redis === undefined ? 'in memory, for one process' : 'Redis'],
+    ['limits', LIMITS[app.limits]],
     ['mail', config.mail],
     ['sms', config.sms],
     ['keys', app.keysMadeIn === undefined ? 'from the environment' : `made in ${app.keysMadeIn}`],

@@ -7,6 +7,15 @@ import { type Permissions, readPermissions } from './permissions.js';
 import { createReader, type Reader } from './reader.js';
 import type { Address } from './values.js';
 
+/** Of the contract, and not built yet: ignoring one would let somebody believe that it works. */
+export const LATER_SETTINGS = [
+  'DATABASE_DIRECT_URL',
+  'PHONE_SIGN_IN',
+  'RECOVERY_CHANNEL_ORDER',
+  'RECOVERY_DELIVERY',
+  'TLS_CLIENT_CA_FILE',
+] as const;
+
 /**
  * The configuration that an environment describes. Pure: opens no file and asks no server.
  *
@@ -19,6 +28,9 @@ export function loadConfig(env: Environment): Config {
   const development = isLoopback(listen.host) && isLoopback(http.host);
   const permitted = readPermissions(read);
   checkPorts(read, listen, http);
+  for (const name of LATER_SETTINGS) {
+    if (env[name]) read.problem(name, 'it is not available in this version', 'Remove it');
+  }
   const config: Config = {
     listen,
     http,

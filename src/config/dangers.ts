@@ -25,8 +25,8 @@ export function isLoopback(host: string): boolean {
 
 /**
  * Rule 24: off loopback each danger is refused, as one problem, unless it is permitted by its own
- * name. Anonymous callers are not among them: without their permission the edge refuses the calls,
- * which harms nobody, so the server need not.
+ * name. Anonymous callers are not among them: without their permission calls need a key, and whether
+ * any caller has one is known to the database alone, so `app.ts` refuses once that is open.
  */
 export function checkDangers(config: Config, permitted: Permissions, read: Reader): void {
   if (config.development) return;

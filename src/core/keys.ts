@@ -64,6 +64,11 @@ export function equalBytes(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
+/** No key of the ring made this, or it was altered. */
+export class UnsealError extends Error {
+  override readonly name = 'UnsealError';
+}
+
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const NAME_BYTES = 4;
@@ -81,16 +86,21 @@ export function seal(ring: KeyRing, nonce: Buffer, context: string, plain: Buffe
   return Buffer.concat([Buffer.from(name, 'hex'), nonce, cipher.getAuthTag(), sealed]);
 }
 
-/** Opens what `seal` made. Throws where no key of the ring made it, or it was altered. */
+/** Opens what `seal` made. Throws `UnsealError` where no key of the ring made it, or it was altered. */
 export function unseal(ring: KeyRing, context: string, sealed: Buffer): Buffer {
   const name = sealed.subarray(0, NAME_BYTES).toString('hex');
   const found = ring.all.find((candidate) => candidate.name === name);
-  if (found === undefined) throw new Error(`sealed under a key that is not configured (${name})`);
+  if (found === undefined)
+    throw new UnsealError(`sealed under a key that is not configured (${name})`);
   const body = NAME_BYTES + NONCE_BYTES;
   const decipher = createDecipheriv('aes-256-gcm', found.key, sealed.subarray(NAME_BYTES, body));
   decipher.setAAD(Buffer.from(context, 'utf8'));
   decipher.setAuthTag(sealed.subarray(body, body + TAG_BYTES));
-  return Buffer.concat([decipher.update(sealed.subarray(body + TAG_BYTES)), decipher.final()]);
+  try {
+    return Buffer.concat([decipher.update(sealed.subarray(body + TAG_BYTES)), decipher.final()]);
+  } catch (cause) {
+    throw new UnsealError('altered, or sealed as something else', { cause });
+  }
 }
 
 /** False for what an older key of the ring made: seal it anew, so that the key can be retired. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Another process, or another opening by this one, works on the folder. */
 export class FolderLockedError extends Error {
@@ -102,7 +102,7 @@ async function refuseLiving(folder: string, generation: number): Promise<void> {
   if (holder === undefined || !(await lives(holder, touched))) return;
   const where = holder.host === hostname() ? '' : ` on ${holder.host}`;
   throw new FolderLockedError(
-    `The folder ${folder} is in use by process ${holder.pid}${where}. The embedded database serves one process: stop that one, use another DATA_DIR, or set DATABASE_URL.`,
+    `DATA_DIR ${dirname(folder)} is in use by process ${holder.pid}${where}. The embedded database serves one process: stop that one, use another DATA_DIR, or set DATABASE_URL.`,
   );
 }
 

@@ -19,6 +19,7 @@ export {
   openDatabase,
 } from './open-database.js';
 export {
+  connectionRefusal,
   DatabaseUnavailableError,
   isCancelled,
   isUnavailable,

@@ -21,18 +21,43 @@ export function uniqueViolation(error: unknown): string | undefined {
 
 /** Connection classes 08 and 57P0x, `too_many_connections`, and what sockets and resolvers say. */
 const UNAVAILABLE =
-  /^(08...|57P0[1-5]|53300|ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/;
+  /^(08...|57P0[1-5]|53300|ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 
 /** The database is away, or going: the same call may succeed later. */
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof DatabaseUnavailableError) return true;
   const code = field(error, 'code');
+  // No such socket. From any other call it is a file that is missing, and no matter of the database.
+  if (code === 'ENOENT') return field(error, 'syscall') === 'connect';
   return code !== undefined && UNAVAILABLE.test(code);
 }
 
 /** The statement was stopped: by its own time limit, by a role's `statement_timeout`, by an operator. */
 export function isCancelled(error: unknown): boolean {
   return error instanceof StatementTimeoutError || field(error, 'code') === '57014';
+}
+
+/**
+ * Why no connection came about, for people: what the server said to whoever knocked, or the system
+ * when nobody opened. Undefined for any other failure.
+ */
+export function connectionRefusal(error: unknown): string | undefined {
+  const refused: Readonly<Record<string, string>> = {
+    '3D000': 'there is no database of that name: create it first (createdb)',
+    '28000': 'the server does not let this role in: check its name, password and pg_hba.conf',
+    '28P01': 'the server refused the role or its password',
+    ECONNREFUSED: 'connection refused: no server listens there',
+    ENOENT: 'no server listens on that socket',
+    ENOTFOUND: 'its host is not known',
+    EAI_AGAIN: 'its host cannot be looked up',
+  };
+  const cause = error instanceof DatabaseUnavailableError ? error.cause : error;
+  const code = field(cause, 'code') ?? '';
+  if (Object.hasOwn(refused, code) && (isServerError(cause) || isUnavailable(cause))) {
+    return refused[code];
+  }
+  if (!isUnavailable(error)) return undefined;
+  return cause instanceof Error ? cause.message : 'no connection in time';
 }
 
 /** An answer of the server itself, as against a failure on the way. */
@@ -62,7 +87,10 @@ export function withoutValues(error: unknown): unknown {
   return error;
 }
 
-function field(error: unknown, name: 'code' | 'constraint' | 'severity'): string | undefined {
+function field(
+  error: unknown,
+  name: 'code' | 'constraint' | 'severity' | 'syscall',
+): string | undefined {
   if (typeof error !== 'object' || error === null || !(name in error)) return undefined;
   const value: unknown = Reflect.get(error, name);
   return typeof value === 'string' ? value : undefined;

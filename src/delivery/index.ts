@@ -12,4 +12,5 @@ export {
   type Transport,
   type TransportDeps,
   type TransportSpec,
+  TransportTargetError,
 } from './transport.js';

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 
@@ -8,6 +9,8 @@ export interface PeriodicWorkerDeps {
   readonly intervalMs: number;
   /** Its signal aborts when the worker is disposed of. */
   run(signal: AbortSignal): Promise<void>;
+  /** How long disposing waits for a run under way, which may hang on a database that does. */
+  readonly stopMs?: number;
   readonly random: Random;
   readonly log: Logger;
 }
@@ -24,6 +27,7 @@ export function createPeriodicWorker({
   name,
   intervalMs,
   run,
+  stopMs = 2_000,
   random,
   log,
 }: PeriodicWorkerDeps): Worker {
@@ -62,7 +66,12 @@ export function createPeriodicWorker({
     async [Symbol.asyncDispose]() {
       stop.abort();
       clearTimeout(timer);
-      await last;
+      const ended = new AbortController();
+      const bound = delay(stopMs, 'late', { signal: ended.signal }).catch(() => 'ended');
+      if ((await Promise.race([last, bound])) === 'late') {
+        log.warn({ worker: name, stopMs }, 'a run was still under way, and was left behind');
+      }
+      ended.abort();
     },
   };
 }

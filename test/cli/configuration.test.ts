@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -109,16 +109,31 @@ describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () 
   it('starts off loopback once each danger is permitted, and says what runs (rule 24)', async () => {
     await using folder = await temporaryFolder();
     const permitted = Object.fromEntries(Object.keys(DANGERS).map((name) => [name, 'true']));
-    const server = await startProgram(
-      ['serve'],
-      { ...EXPOSED, ...permitted, DATA_DIR: folder.path },
-      folder.path,
-    );
+    const env = { ...EXPOSED, ...permitted, DATA_DIR: folder.path, LOG_LEVEL: 'error' };
+    // Without a caller nobody could be served: then anonymous ones have to be permitted by name.
+    expect(problemsOf(await runProgram(['serve'], env, folder.path))).toEqual([
+      expect.stringMatching(/^ALLOW_ANONYMOUS_CALLERS: .*countersign caller add NAME/),
+    ]);
+    const added = await runProgram(['caller', 'add', 'shop'], env, folder.path);
+    const server = await startProgram(['serve'], env, folder.path);
     await server.printed(/^listening on 0\.0\.0\.0:\d+$/m);
     expect(server.stdout).toMatch(/^ {2}callers +with a key$/m);
     expect(server.stdout).toMatch(/^ {2}transport +plaintext$/m);
     server.kill('SIGTERM');
     expect(await server.exited).toBe(0);
+
+    // A caller whose only key is revoked is as good as none.
+    const keyHash = createHash('sha256').update(/^key {5}(\S+)$/m.exec(added.stdout)?.[1] ?? '');
+    const keyId = keyHash.digest('hex').slice(0, 8);
+    const revoked = await runProgram(['caller', 'revoke-key', 'shop', keyId], env, folder.path);
+    expect(revoked.stdout).toBe(`revoked ${keyId} of shop\n`);
+    const problems = problemsOf(await runProgram(['serve'], env, folder.path));
+    expect(problems).toEqual([expect.stringMatching(/^ALLOW_ANONYMOUS_CALLERS: /)]);
+    const anonymous = { ...env, ALLOW_ANONYMOUS_CALLERS: 'true' };
+    const open = await startProgram(['serve'], anonymous, folder.path);
+    await open.printed(/^ {2}callers +anonymous ones too$/m);
+    open.kill('SIGKILL');
+    await open.exited;
   });
 
   it('refuses a keys file that others can read, without a word of what is in it', async () => {
@@ -140,7 +155,7 @@ describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () 
     for (const args of [['serve'], ['migrate'], ['caller', 'list']]) {
       const { code, stderr } = await runProgram(args, { DATABASE_URL: NO_DATABASE });
       expect(code).toBe(1);
-      expect(stderr).toMatch(/^countersign: .*database/m);
+      expect(stderr).toMatch(/^countersign: .*database of DATABASE_URL .*connection refused/m);
       expect(stderr).not.toContain('hunter2');
       expect(stderr).not.toMatch(/^ {4}at /m);
     }

@@ -40,6 +40,7 @@ describe.concurrent('the command line', { timeout: 60_000 }, () => {
       ['caller', 'add-key', 'shop', 'more'],
       'unexpected argument: more',
     ],
+    ['caller list with a name', ['caller', 'list', 'shop'], 'unexpected argument: shop'],
     ['keys without an action', ['keys'], 'keys: say what to do'],
     ['keys with too much', ['keys', 'generate', 'two'], 'keys: say what to do'],
   ])('answers %s with the help and exit code 2', async (_what, args, complaint) => {

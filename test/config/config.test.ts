@@ -169,6 +169,24 @@ describe('loadConfig', () => {
     }
   });
 
+  it('refuses what only later versions know, instead of ignoring it', () => {
+    const names = [
+      'DATABASE_DIRECT_URL',
+      'PHONE_SIGN_IN',
+      'RECOVERY_CHANNEL_ORDER',
+      'RECOVERY_DELIVERY',
+      'TLS_CLIENT_CA_FILE',
+    ];
+    expect(problemsOf(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual(
+      names.map((name) => ({
+        name,
+        wrong: 'it is not available in this version',
+        remedy: 'Remove it',
+      })),
+    );
+    expect(problemsOf(Object.fromEntries(names.map((name) => [name, ''])))).toEqual([]);
+  });
+
   it('keeps the lifetimes of a session in order', () => {
     const names = (env: Record<string, string>) => problemsOf(env).map(({ name }) => name);
 

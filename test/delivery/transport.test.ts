@@ -1,8 +1,15 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createTransport, type RenderedMessage } from '../../src/delivery/index.js';
+import {
+  createTransport,
+  type RenderedMessage,
+  TransportTargetError,
+} from '../../src/delivery/index.js';
 
 const sms: RenderedMessage = {
   channel: 'sms',
@@ -78,9 +85,35 @@ describe('file transport (M1)', () => {
     expect((await readFile(path, 'utf8')).trimEnd().split('\n')).toHaveLength(1);
   });
 
-  it('rejects, with a code, where it cannot write', async () => {
-    const transport = createTransport(`file:${folder}`, { stdout });
+  it('rejects, with a code, where it cannot write any more', async () => {
+    const path = join(folder, 'mail.jsonl');
+    const transport = createTransport(`file:${path}`, { stdout });
+    await rm(path);
+    await mkdir(path);
     await expect(transport.send(sms, signal)).rejects.toMatchObject({ code: 'EISDIR' });
+  });
+
+  it('never waits for the reader of a FIFO, at the start or later', async () => {
+    const path = join(folder, 'mail.jsonl');
+    const transport = createTransport(`file:${path}`, { stdout });
+    await rm(path);
+    await promisify(execFile)('mkfifo', [path]);
+    await expect(transport.send(sms, signal)).rejects.toMatchObject({ code: 'ENXIO' });
+    expect(() => createTransport(`file:${path}`, { stdout })).toThrow(TransportTargetError);
+    // With a reader it can be opened, and is refused all the same: a full pipe would make us wait.
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      await expect(transport.send(sms, signal)).rejects.toThrow(TransportTargetError);
+      expect(() => createTransport(`file:${path}`, { stdout })).toThrow(/not a regular file/);
+    } finally {
+      closeSync(reader);
+    }
+  });
+
+  it('refuses at once a folder, a device, and a place where no folder can be made', () => {
+    for (const path of [folder, '/dev/null', '/proc/nowhere/mail.jsonl']) {
+      expect(() => createTransport(`file:${path}`, { stdout }), path).toThrow(TransportTargetError);
+    }
   });
 
   it('refuses to be made without a path', () => {

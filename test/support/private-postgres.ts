@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,9 @@ export interface PrivatePostgres extends AsyncDisposable {
   start(): Promise<void>;
   /** `fast` ends the sessions in order, `immediate` is a crash. */
   stop(mode: 'fast' | 'immediate'): Promise<void>;
+  /** Its processes stand still until `thaw`: connections stay open, and nothing answers. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
   restart(mode: 'fast' | 'immediate'): Promise<void>;
 }
 
@@ -63,18 +66,31 @@ export async function startPrivatePostgres(
   const stop = async (mode: 'fast' | 'immediate'): Promise<void> => {
     await command('pg_ctl', '-D', data, '-w', '-t', '30', '-m', mode, 'stop');
   };
+  const signal = async (name: 'STOP' | 'CONT'): Promise<void> => {
+    const [pid = ''] = (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n');
+    // The postmaster first, so that it makes no further process meanwhile.
+    await run('kill', [`-${name}`, pid]);
+    const { stdout } = await run('ps', ['-o', 'pid=', '--ppid', pid]);
+    for (const child of stdout.split('\n').map((line) => line.trim())) {
+      // One that has ended meanwhile stands still as well.
+      if (child !== '') await run('kill', [`-${name}`, child]).catch(() => undefined);
+    }
+  };
   await start();
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     port,
     start,
     stop,
+    freeze: () => signal('STOP'),
+    thaw: () => signal('CONT'),
     async restart(mode) {
       await stop(mode);
       await start();
     },
     async [Symbol.asyncDispose]() {
-      // It may be stopped already.
+      // It may be frozen, or stopped already.
+      await signal('CONT').catch(() => {});
       await stop('immediate').catch(() => {});
       await rm(folder, { recursive: true, force: true });
     },

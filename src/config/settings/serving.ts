@@ -44,7 +44,7 @@ export const servingSettings = {
     max: '5m',
     since: '0.1.0',
     description:
-      'How long calls that are under way may go on after SIGTERM or SIGINT, and queued messages and audit records may take to be written. Keep it under what the supervisor waits before it kills.',
+      'How long calls that are under way may go on after SIGTERM or SIGINT; what is left then is cut off. Whatever follows (workers, queued messages, audit records, connections) has bounds of its own, 20 s together. Let the supervisor wait for the sum of both before it kills.',
   },
   LOG_LEVEL: {
     kind: 'choice',
