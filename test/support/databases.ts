@@ -53,12 +53,21 @@ export async function testDatabase(options: TestDatabaseOptions = {}): Promise<T
   return profile === 'postgres' ? onPostgres(limits) : embedded(limits);
 }
 
+/**
+ * Both where there is a server; under REQUIRE_SERVICES=1 the server's alone, because whoever sets that
+ * (`npm run verify`) runs the embedded profile by itself.
+ */
+function profilesHere(): readonly Profile[] {
+  if (serverUrl() === undefined) return ['embedded'];
+  return process.env['REQUIRE_SERVICES'] === '1' ? ['postgres'] : ['embedded', 'postgres'];
+}
+
 /** Declares the same tests once per profile. `fn` gets what answers the database inside a test. */
 export function eachDatabase(
   name: string,
   fn: (database: () => TestDatabase, profile: Profile) => void,
 ): void {
-  const profiles: Profile[] = serverUrl() === undefined ? ['embedded'] : ['embedded', 'postgres'];
+  const profiles = profilesHere();
   for (const profile of profiles) {
     describe(`${name} (${profile})`, () => fn(openedAround({ profile }), profile));
   }
