@@ -9,6 +9,7 @@ import {
   type GuessKey,
   type GuessTarget,
   type LiveChallenge,
+  LONG_CODE_LENGTH,
   lockBudgets,
   mayCompare,
   openDestination,
@@ -93,7 +94,7 @@ export async function confirmIdentifier(
     guess.destinationSealed,
   );
   if (
-    !mayCompare(guess, lane, deps.budgetPolicy) ||
+    !mayCompare(withLengthOf(guess, input.code), lane, deps.budgetPolicy) ||
     !codeMatches(
       deps.codeKeys,
       binding(target, guess, destination),
@@ -105,6 +106,11 @@ export async function confirmIdentifier(
     throw wrongGuess('code', guess, lane, deps.budgetPolicy);
   }
   return prove(deps, call, { target, guess, destination });
+}
+
+/** No code of the ordinary length is compared while a row is shut (T2), at a long challenge either. */
+function withLengthOf(guess: LiveChallenge, code: string): LiveChallenge {
+  return { ...guess, longCode: guess.longCode && code.length === LONG_CODE_LENGTH };
 }
 
 /** A session that ended elsewhere a moment ago looks like a code that is gone: one more trip tells. */

@@ -119,15 +119,16 @@ function guessBudgets(): Sweep {
     async sweep(db, clock, limit) {
       const { rows } = await sql<BudgetKey>`
         with stretch as materialized (
-          select subject, channel, lane from guess_budgets
+          select ctid, subject, channel, lane, window_started_at, locked_until from guess_budgets
           where (subject, channel, lane) > (${after.subject}::bytea, ${after.channel}::text, ${after.lane}::text)
           order by subject, channel, lane limit ${limit}
         ),
         swept as (
-          delete from guess_budgets b using stretch s
-          where b.subject = s.subject and b.channel = s.channel and b.lane = s.lane
-            and b.window_started_at <= ${sqlNowOnce(clock)} - interval '30 days'
-            and coalesce(b.locked_until <= ${sqlNowOnce(clock)}, true)
+          -- A row that was charged meanwhile stands elsewhere by now, and stays.
+          delete from guess_budgets where ctid = any(array(
+            select ctid from stretch
+            where window_started_at <= ${sqlNowOnce(clock)} - interval '30 days'
+              and coalesce(locked_until <= ${sqlNowOnce(clock)}, true)))
         )
         select subject, channel, lane from stretch order by subject, channel, lane`.execute(db);
       const last = rows.at(-1);

@@ -247,6 +247,9 @@ eachDatabase('guess budgets', (database) => {
       const { challengeId } = await on.send(app, person.session);
       const code = await codeFor(app, person.address);
       expect(code).toMatch(/^[0-9]{20}$/);
+      // Of the ordinary length nothing is compared meanwhile, at this challenge either (T2).
+      const short = await refusalOf(on.confirm(app, { challengeId, code: code.slice(0, 6) }));
+      expect(short.reason).toBe('VERIFICATION_LOCKED');
       await on.confirm(app, { challengeId, code });
     });
 
