@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Person } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Locale } from '../core/contact.js';
-import { type Db, sqlNow } from '../db/index.js';
+import { clockCte, type Db, sqlNow, statementNow } from '../db/index.js';
 import type { PasswordHash } from '../passwords/index.js';
 import { sessionIsAlive } from '../sessions/index.js';
 import type { Account, AccountStatus } from './account.js';
@@ -92,9 +92,9 @@ export async function readAccount(
   clock: Clock,
   which: (now: RawBuilder<Date>) => RawBuilder<boolean>,
 ): Promise<Account | undefined> {
-  const now = sql<Date>`(select now from t)`;
+  const now = statementNow;
   const { rows } = await sql<AccountRow>`
-    with t as materialized (select ${sqlNow(clock)} as now)
+    with ${clockCte(clock)}
     select a.account_id, a.status, p.display_name, l.locale, a.revision, a.created_at, a.updated_at,
       coalesce((
         select jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'state', i.state,

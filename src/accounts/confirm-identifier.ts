@@ -19,7 +19,7 @@ import {
 import type { Call, Person } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
-import { type Db, shielded, sqlNow, uniqueViolation } from '../db/index.js';
+import { clockCte, type Db, shielded, statementNow, uniqueViolation } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import { isSignedIn, liveSession, proofEpochOf } from './account-store.js';
 import { identifierTaken } from './errors.js';
@@ -78,7 +78,7 @@ export async function confirmIdentifier(
     channel: input.channel,
     caller: call.caller,
   };
-  const epoch = proofEpochOf(sql<Date>`(select now from t)`, person);
+  const epoch = proofEpochOf(statementNow, person);
   const guess = await shielded(() =>
     chargeGuess<AccountContacts>(deps.db, deps.clock, target, deps.budgetPolicy, {
       epoch,
@@ -188,7 +188,7 @@ async function runProof(
   { target, guess, destination }: Proof,
   notices: Notices,
 ): Promise<ProofRow | undefined> {
-  const now = sql<Date>`(select now from t)`;
+  const now = statementNow;
   const lane = call.person === undefined ? 'anonymous' : 'session';
   const key: GuessKey = { channel: target.channel, lane };
   const subjects = sql`select uuid_send(account_id) as subject, ${guess.account.charged}::boolean as charged from account
@@ -203,7 +203,7 @@ async function runProof(
     deps.proofPolicy,
   );
   const { rows } = await sql<ProofRow>`
-    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    with ${clockCte(deps.clock)},
     account as materialized (
       select a.account_id, a.proof_epoch from accounts a where ${alive} for no key update
     ),

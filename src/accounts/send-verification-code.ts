@@ -15,7 +15,7 @@ import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel, Locale } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
-import { type Db, sqlNow } from '../db/index.js';
+import { clockCte, type Db, sqlNow, statementNow } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
 import {
   findIdempotent,
@@ -139,7 +139,7 @@ interface Send {
 
 async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: Send) {
   const { prepared, channel } = send;
-  const now = sql<Date>`(select now from t)`;
+  const now = statementNow;
   const claim = { type: typeOfChannel(channel), value: send.destination };
   const claims = claimAddress(now, claim, {
     from: sql`slot`,
@@ -153,7 +153,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
       from: sql`(select slot.account_id, gate.locale from slot, gate where ${when}) s`,
     });
   const { rows } = await sql<SendRow>`
-    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    with ${clockCte(deps.clock)},
     person as materialized (
       select a.account_id, a.proof_epoch, coalesce(l.locale, ${call.locale}::text) as locale,
         exists (select from identifiers i where i.account_id = a.account_id

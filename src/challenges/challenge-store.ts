@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
-import { type Db, sqlNow } from '../db/index.js';
+import { clockCte, type Db, sqlNow, statementNow } from '../db/index.js';
 import type { ChallengePurpose, CodePolicy, DrawnCode } from './code.js';
 import {
   type BudgetPolicy,
@@ -134,9 +134,9 @@ export async function chargeGuess<Context>(
   parts: { epoch: RawBuilder<number | null>; context: RawBuilder<Context> },
 ): Promise<LiveChallenge<Context> | undefined> {
   const lane: Lane = target.accountId === undefined ? 'anonymous' : 'session';
-  const now = sql<Date>`(select now from t)`;
+  const now = statementNow;
   const { rows } = await sql<GuessRow<Context>>`
-    with t as materialized (select ${sqlNow(clock)} as now),
+    with ${clockCte(clock)},
     challenge as materialized (
       select c.* from challenges c
       where ${whichChallenge(target)} and c.purpose = ${target.purpose}::text

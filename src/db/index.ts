@@ -11,7 +11,7 @@ export {
   migrationsChecksum,
   type SchemaCheck,
 } from './migrate.js';
-export { sqlNow, sqlNowOnce } from './now.js';
+export { clockCte, sqlNow, sqlNowOnce, statementNow } from './now.js';
 export {
   type Database,
   type DatabaseLocation,

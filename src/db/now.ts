@@ -16,3 +16,15 @@ export function sqlNow(clock: Clock): RawBuilder<Date> {
 export function sqlNowOnce(clock: Clock): RawBuilder<Date> {
   return sql<Date>`(select ${sqlNow(clock)})`;
 }
+
+/**
+ * The one moment of a statement of several parts: `clockCte` stands first in its `with`, and every part
+ * that needs the time says `statementNow`. Taken when it is first read, before any lock was waited for:
+ * a guard that decides after waiting asks `sqlNow` itself.
+ */
+export function clockCte(clock: Clock): RawBuilder<unknown> {
+  return sql`t as materialized (select ${sqlNow(clock)} as now)`;
+}
+
+/** See `clockCte`. */
+export const statementNow: RawBuilder<Date> = sql<Date>`(select now from t)`;

@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { insertChange } from '../audit/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import { type Db, sqlNow } from '../db/index.js';
+import { clockCte, type Db, statementNow } from '../db/index.js';
 import {
   resolveScope,
   type ScopeRequest,
@@ -102,7 +102,7 @@ function refreshStatement(
   successor: SuccessorToken,
   scope: ScopeRequest | undefined,
 ): RawBuilder<RefreshRow> {
-  const now = sql<Date>`(select now from t)`;
+  const now = statementNow;
   const reuse = {
     eventId: deps.random.id(),
     action: 'session_ended',
@@ -114,7 +114,7 @@ function refreshStatement(
   const ending = sql`s.session_id in (select session_id from decided where outcome = 'reuse')`;
   const rotating = sql`(select * from decided where outcome = 'rotate')`;
   return sql<RefreshRow>`
-    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    with ${clockCte(deps.clock)},
     owner as materialized (${ownerOf(presented, scope)}),
     judged as materialized (${lockAndJudge(now, presented, sql`owner`)}),
     placed as materialized (${resolveScope({

@@ -14,7 +14,7 @@ import {
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { IdentifierType } from '../core/contact.js';
-import { type Db, sqlNow } from '../db/index.js';
+import { clockCte, type Db, statementNow } from '../db/index.js';
 import {
   type GrantedScope,
   resolveScope,
@@ -27,7 +27,7 @@ import { insertSession, type PreparedSession, type SessionDeps } from '../sessio
 
 /** Passwords are guessed at by people who are not signed in. */
 const KEY: GuessKey = { channel: 'password', lane: 'anonymous' };
-const now = sql<Date>`(select now from t)`;
+const now = statementNow;
 /** What was typed has no long window: for an account without another way back it would never open. */
 const NO_LIMIT = sql`2147483647`;
 
@@ -76,7 +76,7 @@ export async function chargePassword(
   typed: TypedIdentifier,
 ): Promise<PasswordGuess> {
   const { rows } = await sql<GuessRow>`
-    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    with ${clockCte(deps.clock)},
     handle as materialized (${findHandle(typed.type, typed.value)}),
     typed as materialized (
       select ${waitSeconds(now, NO_LIMIT)} as wait from guess_budgets g
@@ -167,7 +167,7 @@ export async function openSession(
     union all select ${input.typed.subject}::bytea, true`;
   const granted = sql`account a, scope where scope.scope_granted`;
   const { rows } = await sql<OpenedRow>`
-    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    with ${clockCte(deps.clock)},
     account as materialized (
       select a.account_id, a.session_epoch, a.last_organization_id as preferred_organization_id,
         null::uuid as preferred_merchant_id

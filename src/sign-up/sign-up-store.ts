@@ -18,7 +18,7 @@ import {
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
-import { type Db, sqlNow } from '../db/index.js';
+import { clockCte, type Db, statementNow } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
 import {
   type IdempotencyDeps,
@@ -67,7 +67,7 @@ interface SignUpRow {
   }[];
 }
 
-const now = sql<Date>`(select now from t)`;
+const now = statementNow;
 
 /**
  * The whole sign-up in one statement. Undefined: an earlier call with this `request_id` made it.
@@ -92,7 +92,7 @@ export async function insertSignUp(
   const noSlots = sql`select null::text as channel, null::uuid as challenge_id, false as long_code,
     null::timestamptz as expires_at, null::timestamptz as resend_at where false`;
   const { rows } = await sql<SignUpRow>`
-    with t as materialized (select ${sqlNow(deps.clock)} as now),
+    with ${clockCte(deps.clock)},
     fresh as (${insertIdempotent(deps, now, draft.request, {
       result: sql`jsonb_build_object('account_id', ${draft.accountId}::text)`,
       from: sql`t`,
