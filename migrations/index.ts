@@ -1,5 +1,6 @@
 import type { Migration } from '../src/db/index.js';
 import { migration as identity } from './0001-identity.js';
+import { migration as callerCertificates } from './0002-caller-certificates.js';
 
 /** In the order of their numbers; forward only. */
-export const migrations: readonly Migration[] = [identity];
+export const migrations: readonly Migration[] = [identity, callerCertificates];

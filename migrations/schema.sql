@@ -55,6 +55,14 @@ create table audit_events_default partition of audit_events DEFAULT (
   detail jsonb not null default '{}'::jsonb
 );
 
+create table caller_certificates (
+  certificate_name text not null,
+  caller text not null,
+  created_at timestamp with time zone not null,
+  constraint caller_certificates_caller_fkey FOREIGN KEY (caller) REFERENCES callers(caller),
+  constraint caller_certificates_pkey PRIMARY KEY (certificate_name)
+);
+
 create table caller_keys (
   key_hash bytea not null,
   caller text not null,
@@ -276,6 +284,7 @@ create table signing_keys (
 );
 
 CREATE INDEX audit_events_by_account ON ONLY public.audit_events USING btree (account_id, occurred_at);
+CREATE INDEX caller_certificates_by_caller ON public.caller_certificates USING btree (caller);
 CREATE INDEX caller_keys_by_caller ON public.caller_keys USING btree (caller);
 CREATE INDEX challenges_expiry ON public.challenges USING btree (expires_at);
 CREATE UNIQUE INDEX challenges_slot ON public.challenges USING btree (account_id, channel, purpose);

@@ -27,7 +27,7 @@ async function compile(folder: string): Promise<void> {
   const [code] = await once(tsc, 'close');
   if (code !== 0) throw new CompileError('tsc failed');
   await cp(join(root, descriptors), join(folder, descriptors));
-  await chmod(join(folder, 'src', 'launch.cjs'), 0o755);
+  await chmod(join(folder, 'src', 'main.js'), 0o755);
 }
 
 try {

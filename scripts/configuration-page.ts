@@ -41,8 +41,6 @@ ${LATER_SETTINGS.map((name) => `\`${name}\``).join(', ')}: the process refuses t
 
 const OUTSIDE = `## Read elsewhere
 
-- \`UV_THREADPOOL_SIZE\`: threads of the process's pool. The launcher sets cores + 4 where it is absent, so
-  that password hashes never take the threads that token signatures and DNS need.
 - \`TEST_DATABASE_URL\`, \`TEST_REDIS_URL\`, \`REQUIRE_SERVICES\`: the tests also run on these services; with
   \`REQUIRE_SERVICES=1\` their absence is a failure.
 `;
@@ -91,6 +89,8 @@ function accepts(setting: Setting): string {
       return 'points/window';
     case 'path':
       return 'path';
+    case 'redis':
+      return 'address of Redis';
     case 'region':
       return 'region';
     case 'regions':

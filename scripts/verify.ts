@@ -13,6 +13,7 @@ const EMBEDDED = { TEST_DATABASE_URL: '', TEST_REDIS_URL: '', REQUIRE_SERVICES: 
 
 await step(tally, 'generated code is what the protos say', () => npm('generate', '--check'));
 await step(tally, 'docs/configuration.md is what the settings say', () => npm('docs:check'));
+await step(tally, 'docs/performance.md is what the results say', () => npm('bench:check'));
 await step(tally, 'migrations/schema.sql is what the migrations make', () => npm('schema:check'));
 await step(tally, 'what is generated is committed', () =>
   requireCommitted('generated', 'docs/configuration.md', 'migrations/schema.sql', 'proto'),

@@ -1,4 +1,5 @@
+#!/usr/bin/env node
 import { runCommand } from './cli/index.js';
 
-/** The process: one command and its exit code. `launch.cts` has prepared the thread pool before. */
+/** The process: one command and its exit code. */
 process.exitCode = await runCommand(process.argv.slice(2));

@@ -22,11 +22,21 @@ const LEVELS: readonly (readonly string[])[] = [
 const BESIDE: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'delivery', 'passwords', 'throttling'],
   client: [],
+  cluster: ['core'],
+  metrics: ['core', 'db', 'delivery', 'passwords', 'throttling', 'grpc'],
   'logger.ts': ['core', 'config'],
-  'app.ts': [...LEVELS.flat(), 'config'],
-  cli: [...LEVELS.flat().filter((name) => !isEdge(name)), 'config', 'app.ts', 'logger.ts'],
+  composition: [...LEVELS.flat(), 'metrics', 'config'],
+  'app.ts': ['core', 'grpc', 'metrics', 'composition', 'config'],
+  cli: [
+    ...LEVELS.flat().filter((name) => !isEdge(name)),
+    'cluster',
+    'metrics',
+    'config',
+    'composition',
+    'app.ts',
+    'logger.ts',
+  ],
   'main.ts': ['cli'],
-  'launch.cts': ['main.ts'],
 };
 
 function isEdge(name: string): boolean {
@@ -52,7 +62,7 @@ const imports = sources.flatMap((source) => source.imports);
 function readSources(folder: string): readonly Source[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
   return entries
-    .filter((entry) => entry.isFile() && /\.[cm]?ts$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.[cm]?[jt]s$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length))
     .map((path) => {
       const text = readFileSync(join(root, path), 'utf8');
@@ -97,7 +107,7 @@ function shown({ from, to }: Import): string {
 describe('the import law (docs/architecture.md)', () => {
   it('finds the imports of the house', () => {
     expect(sources.length).toBeGreaterThan(100);
-    expect(imports.map(shown)).toContain('src/launch.cts imports src/main.ts');
+    expect(imports.map(shown)).toContain('src/main.ts imports src/cli/index.ts');
     expect(imports.map(shown)).toContain('src/core/keys.ts imports node:crypto');
     const lost = imports.filter(({ to }) => to.startsWith('src/') && !byPath.has(to));
     expect(lost.map(shown)).toEqual([]);
@@ -138,18 +148,17 @@ describe('the import law (docs/architecture.md)', () => {
     expect(elsewhere.map(shown)).toEqual([]);
   });
 
-  it('lets migrations be imported by the composition root and the command line alone', () => {
+  it('lets migrations be imported by the composition and the command line alone', () => {
     const users = imports.filter(({ to }) => to.startsWith('migrations/')).map(({ from }) => from);
-    expect(users.filter((from) => !['app.ts', 'cli'].includes(unitOf(from) ?? ''))).toEqual([]);
+    expect(users.filter((from) => !['composition', 'cli'].includes(unitOf(from) ?? ''))).toEqual(
+      [],
+    );
   });
 });
 
 describe('every source file', () => {
-  it('reads no process.env but src/config/env.ts and the launcher', () => {
-    expect(filesWith(/\bprocess\s*(\.\s*env\b|\[\s*['"`]env)/)).toEqual([
-      'src/config/env.ts',
-      'src/launch.cts',
-    ]);
+  it('reads no process.env but src/config/env.ts', () => {
+    expect(filesWith(/\bprocess\s*(\.\s*env\b|\[\s*['"`]env)/)).toEqual(['src/config/env.ts']);
   });
 
   it('has no default export', () => {
@@ -170,7 +179,7 @@ describe('every source file', () => {
   it('has a name in kebab-case, with dots for roles only', () => {
     const names = sources.map(({ path }) => path);
     const odd = names.filter(
-      (path) => !/^src(\/[a-z0-9]+(-[a-z0-9]+)*)+(\.tables)?\.c?ts$/.test(path),
+      (path) => !/^src(\/[a-z0-9]+(-[a-z0-9]+)*)+(\.tables)?\.[jt]s$/.test(path),
     );
     expect(odd).toEqual([]);
   });

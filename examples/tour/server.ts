@@ -12,8 +12,8 @@ export interface TourServer extends AsyncDisposable {
 
 /** A real server process on free ports, with its embedded database and its messages in `folder`. */
 export async function startServer(folder: string, messageFile: string): Promise<TourServer> {
-  const launcher = fileURLToPath(new URL('../../dist/src/launch.cjs', import.meta.url));
-  const child = spawn(process.execPath, [launcher, 'serve'], {
+  const program = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url));
+  const child = spawn(process.execPath, [program, 'serve'], {
     // Only what the tour chooses: settings of the shell it is started from must not leak in.
     env: {
       PATH: process.env['PATH'] ?? '',

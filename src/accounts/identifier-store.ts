@@ -33,6 +33,9 @@ export interface Claim {
  *
  * Each names the ones before it, because writing CTEs otherwise run in no promised order: the own claim is
  * written before rivals' rows are locked, so that two senders never wait for each other's claims.
+ *
+ * Others' rows are deleted by their place, here and below: joined by key, a plan that was made and kept
+ * while there were few claims reads all of them, once for each.
  */
 export function claimAddress(
   now: RawBuilder<Date>,
@@ -45,13 +48,13 @@ export function claimAddress(
     replaced: sql`delete from identifiers i using ${parts.from} f
       where i.account_id = f.account_id and i.type = ${type} and i.state = 'claimed' and i.value <> ${value}
       returning i.account_id`,
-    fallen: sql`delete from identifiers i where i.state = 'claimed' and (i.account_id, i.type, i.value) in (
-      select o.account_id, o.type, o.value from identifiers o, ${parts.from} f
+    fallen: sql`delete from identifiers where ctid = any(array(
+      select o.ctid from identifiers o, ${parts.from} f
       where o.type = ${type} and o.value = ${value} and o.state = 'claimed' and o.account_id <> f.account_id
       and (select count(*) from ${parts.claimed}) >= 0
       order by o.created_at desc
       offset ${sql.lit(MAX_CLAIMS_PER_ADDRESS - 1)} limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)}
-      for update of o skip locked)`,
+      for update of o skip locked))`,
     claimed: sql`insert into identifiers (account_id, type, value, state, sign_in_enabled, claim_expires_at, created_at)
       select f.account_id, ${type}, ${value}, 'claimed', false, ${now} + ${CLAIM_LIFETIME}, ${now}
       from ${parts.from} f where (select count(*) from ${parts.replaced}) >= 0
@@ -108,11 +111,11 @@ export function proveAddress(
       from redeemed r left join collision c on true left join dropped h on h.state <> 'claimed'
       where coalesce(c.as_contact, true) and (select count(*) from dropped) >= 0
       returning account_id, type, value, state, sign_in_enabled, verified_at`,
-    rivals: sql`delete from identifiers i where i.state = 'claimed' and (i.account_id, i.type, i.value) in (
-      select o.account_id, o.type, o.value from identifiers o, proven p
-      where p.state = 'verified' and o.type = p.type and o.value = p.value and o.state = 'claimed'
-        and o.account_id <> p.account_id
-      limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)} for update of o skip locked)`,
+    rivals: sql`delete from identifiers where ctid = any(array(
+      select o.ctid from identifiers o, proven p
+      where o.type = ${type} and o.value = ${value} and o.state = 'claimed'
+        and p.state = 'verified' and o.account_id <> p.account_id
+      limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)} for update of o skip locked))`,
   };
 }
 

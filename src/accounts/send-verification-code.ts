@@ -73,7 +73,7 @@ export async function sendVerificationCode(
 ): Promise<SentCode> {
   if (input.destination !== undefined) return send(deps, call, input, input.destination);
   const destination = await waitingDestination(deps, call, input);
-  const charges = sendCharges(input.channel, destination);
+  const charges = sendCharges(input.channel, destination, call);
   const receipt = await deps.throttle.consume(charges);
   const work = () => send(deps, call, input, destination);
   return spendOnSends(receipt, charges, work, ({ repeated }) => repeated);

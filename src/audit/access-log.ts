@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
 import type { KeyRing } from '../core/keys.js';
 import type { Logger } from '../core/logger.js';
+import { untraced } from '../core/tracing.js';
 import { type Db, shielded } from '../db/index.js';
 import { type AccessEvent, type RecordedEvent, toRows } from './access-rows.js';
 import { insertAccess } from './access-store.js';
@@ -45,6 +46,8 @@ export interface AccessLog extends AsyncDisposable {
   flush(): Promise<void>;
   /** Events lost since the start. */
   readonly dropped: number;
+  /** Events that are not written yet. */
+  readonly waiting: number;
 }
 
 const WARN_EVERY_MS = 60_000;
@@ -63,7 +66,7 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
     clearTimeout(timer);
     timer = undefined;
     // Not within the call that happened to fill the batch: its end must not cut the write short.
-    flushing ??= shielded(writeAll).finally(() => {
+    flushing ??= untraced(() => shielded(writeAll)).finally(() => {
       flushing = undefined;
     });
     failing = !(await flushing);
@@ -79,13 +82,16 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
     record(event) {
       // This process's clock, not the database's: a batch may be written minutes after the calls
       // that it tells of, and nothing is decided by this time.
-      buffer.add({ ...event, eventId: random.id(), occurredAt: clock.now().toISOString() });
+      buffer.add({ event, eventId: random.id(), occurredAt: clock.now() });
       if (buffer.size >= limits.batch && flushing === undefined && !failing) void flush();
       else schedule();
     },
     flush,
     get dropped() {
       return buffer.dropped;
+    },
+    get waiting() {
+      return buffer.size + buffer.taken;
     },
     async [Symbol.asyncDispose]() {
       closed = true;

@@ -16,9 +16,10 @@ export interface AccessEvent {
   readonly durationMs: number;
 }
 
-export interface RecordedEvent extends AccessEvent {
+export interface RecordedEvent {
+  readonly event: AccessEvent;
   readonly eventId: string;
-  readonly occurredAt: string;
+  readonly occurredAt: Date;
 }
 
 /** Rows with sealed addresses: at most one query, for the keys of all accounts of the batch. */
@@ -27,24 +28,25 @@ export async function toRows(
   addresses: AddressSeal,
   batch: readonly RecordedEvent[],
 ): Promise<AccessRow[]> {
-  const ids = new Set(batch.flatMap(({ accountId }) => accountIdOf(accountId) ?? []));
+  const ids = new Set(batch.flatMap(({ event }) => accountIdOf(event.accountId) ?? []));
   const keys = ids.size === 0 ? new Map<string, Buffer>() : await readAuditKeys(db, [...ids]);
-  return batch.map((event) => ({
-    eventId: event.eventId,
-    occurredAt: event.occurredAt,
+  return batch.map(({ event, eventId, occurredAt }) => ({
+    eventId,
+    occurredAt: occurredAt.toISOString(),
     method: plain(event.method),
     accountId: accountIdOf(event.accountId) ?? null,
     caller: plain(event.caller),
     requestId: plain(event.requestId),
     outcome: plain(event.outcome),
     durationMs: Math.max(0, Math.round(event.durationMs)),
-    address: sealAddress(addresses, event, keys),
+    address: sealAddress(addresses, eventId, event, keys),
   }));
 }
 
 function sealAddress(
   addresses: AddressSeal,
-  { eventId, accountId, source }: RecordedEvent,
+  eventId: string,
+  { accountId, source }: AccessEvent,
   keys: ReadonlyMap<string, Buffer>,
 ): string | null {
   if (source === '') return null;

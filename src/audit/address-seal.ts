@@ -34,7 +34,7 @@ export function createAddressSeal(dataKeys: KeyRing, random: Random): AddressSea
       : keyRing(server.all.map(({ key }) => mac(key, 'account', auditKey)));
   return {
     seal(eventId, address, auditKey) {
-      const nonce = random.bytes(SEAL_NONCE_BYTES);
+      const nonce = random.nonce(SEAL_NONCE_BYTES);
       return seal(ringFor(auditKey), nonce, `audit:${eventId}`, Buffer.from(address, 'utf8'));
     },
     unseal: (eventId, sealed, auditKey) =>

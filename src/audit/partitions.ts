@@ -48,7 +48,7 @@ async function createPartition(db: Db, month: Month, log: Logger): Promise<void>
   } catch (error) {
     const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
     if (code !== LOCK_NOT_AVAILABLE && code !== CHECK_VIOLATION) throw error;
-    log.warn({ partition: name, code }, 'audit partition not made this time');
+    log.warn({ partition: name, error: code }, 'audit partition not made this time');
   }
 }
 

@@ -13,7 +13,7 @@ export const rpcGroups = [
 
 export type RpcGroup = (typeof rpcGroups)[number];
 
-/** A calling service that has shown its key. */
+/** A calling service that has shown its key or its certificate. */
 export interface Caller {
   readonly name: string;
   readonly rpcGroups: ReadonlySet<string>;
@@ -23,8 +23,10 @@ export interface Caller {
 export interface CallerRecord {
   readonly name: string;
   readonly rpcGroups: readonly string[];
-  /** Keys that work now: one, or two while a key is being replaced. */
+  /** Keys that work now: one, two while a key is being replaced, none where certificates do. */
   readonly keys: readonly CallerKeyRecord[];
+  /** Names of client certificates that stand for it. */
+  readonly certificates: readonly string[];
   readonly disabled: boolean;
   readonly createdAt: Date;
 }

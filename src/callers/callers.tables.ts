@@ -1,8 +1,11 @@
 /** Rows as the statements of `caller-store.ts` return them. */
-export interface LiveKeyRow {
-  readonly key_hash: Buffer;
+/** What a caller can show: one of the two is there. */
+export interface CredentialRow {
   readonly caller: string;
   readonly rpc_groups: readonly string[];
+  readonly disabled: boolean;
+  readonly key_hash: Buffer | null;
+  readonly certificate_name: string | null;
 }
 
 export interface CallerRow {
@@ -10,6 +13,11 @@ export interface CallerRow {
   readonly rpc_groups: readonly string[];
   readonly created_at: Date;
   readonly disabled_at: Date | null;
+}
+
+export interface CallerCertificateRow {
+  readonly certificate_name: string;
+  readonly caller: string;
 }
 
 export interface CallerKeyRow {

@@ -3,9 +3,12 @@ import { DomainError } from '../core/errors.js';
 /** Every reason this slice can give. */
 export type CallerReason = 'CALLER_UNKNOWN' | 'CALLER_NOT_ALLOWED';
 
-/** No key where one is needed, or a key that no calling service has: told alike. */
+/** No credential where one is needed, or one that no calling service has: told alike. */
 export function callerUnknown(): DomainError<CallerReason> {
-  return new DomainError('CALLER_UNKNOWN', 'the calling service showed no key that is known here');
+  return new DomainError(
+    'CALLER_UNKNOWN',
+    'the calling service showed no key or certificate that is known here',
+  );
 }
 
 /** The calling service is known, and this group of RPCs was not granted to it. */

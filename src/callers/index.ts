@@ -1,9 +1,13 @@
 export {
   addCaller,
+  addCallerCertificates,
   addCallerKey,
+  addKeylessCaller,
   CallerAdministrationError,
+  type CertificateChange,
   listCallers,
   type NewCaller,
+  removeCallerCertificates,
   revokeCallerKey,
 } from './administer-callers.js';
 export { type Caller, type CallerRecord, type RpcGroup, rpcGroups } from './caller.js';
@@ -12,4 +16,5 @@ export {
   type CallerDirectoryDeps,
   createCallerDirectory,
 } from './caller-directory.js';
+export { certificateNamesIn } from './certificate-name.js';
 export { type CallerReason, callerNotAllowed, callerUnknown } from './errors.js';

@@ -26,7 +26,7 @@ export async function loadBudgetSecret(
   const context = `secret:${NAME}`;
   const fresh = seal(
     deps.dataKeys,
-    deps.random.bytes(SEAL_NONCE_BYTES),
+    deps.random.nonce(SEAL_NONCE_BYTES),
     context,
     deps.random.bytes(KEY_BYTES),
   );
@@ -42,7 +42,7 @@ export async function loadBudgetSecret(
     throw new Error('the guess-budget secret has been deleted under our feet');
   const secret = unseal(deps.dataKeys, context, stored.sealed);
   if (!isSealedUnderCurrent(deps.dataKeys, stored.sealed)) {
-    const again = seal(deps.dataKeys, deps.random.bytes(SEAL_NONCE_BYTES), context, secret);
+    const again = seal(deps.dataKeys, deps.random.nonce(SEAL_NONCE_BYTES), context, secret);
     await sql`update secrets set sealed = ${again}::bytea where name = ${NAME}`.execute(db);
   }
   return secret;

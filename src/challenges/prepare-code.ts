@@ -76,7 +76,7 @@ export function addressSubject(secret: Buffer, kind: string, value: string): Buf
 
 /** Sealed for its slot, whose id only the database knows: account and channel name it as well. */
 function sealDestination(deps: CodeDeps, accountId: string, channel: Channel, destination: string) {
-  const nonce = deps.random.bytes(SEAL_NONCE_BYTES);
+  const nonce = deps.random.nonce(SEAL_NONCE_BYTES);
   return seal(
     deps.dataKeys,
     nonce,

@@ -1,8 +1,12 @@
+import { parseArgs } from 'node:util';
 import {
   addCaller,
+  addCallerCertificates,
   addCallerKey,
+  addKeylessCaller,
   type CallerRecord,
   listCallers,
+  removeCallerCertificates,
   revokeCallerKey,
   rpcGroups,
 } from '../callers/index.js';
@@ -15,15 +19,21 @@ import { withMigratedDatabase } from './with-database.js';
 const system = { random: systemRandom, clock: systemClock };
 
 export const callerCommand: Command = {
-  summary: 'register the services that call this one, and their keys',
+  summary: 'register the services that call this one, their keys and certificates',
   help: [
     'Usage: countersign caller list',
-    '       countersign caller add NAME [GROUP ...]',
+    '       countersign caller add NAME [GROUP ...] [--certificate CERT ... [--key]]',
     '       countersign caller add-key NAME',
     '       countersign caller revoke-key NAME KEY-ID',
+    '       countersign caller add-certificate NAME CERT ...',
+    '       countersign caller remove-certificate NAME CERT ...',
     '',
     'A key is shown once; only its hash is stored. A caller may have two live keys, so that a new one is',
     'in use everywhere before the old one is revoked. Servers learn of changes within two seconds.',
+    '',
+    'CERT is a name in the certificate that the caller shows where TLS_CLIENT_CA_FILE is set:',
+    'DNS:bff.internal or URI:spiffe://example.org/bff, matched exactly. A caller that is added with one gets',
+    'no key, unless --key asks for it.',
     '',
     `GROUPs of RPCs (default: all): ${rpcGroups.join(', ')}`,
   ].join('\n'),
@@ -36,10 +46,7 @@ export const callerCommand: Command = {
     if (name === '') throw new UsageError('caller: say what to do, and to whom');
     switch (action) {
       case 'add':
-        return withMigratedDatabase(async (db) => {
-          const groups = rest.length === 0 ? rpcGroups : rest;
-          showKey(name, await addCaller(db, { ...system, name, groups }));
-        });
+        return add(name, rest);
       case 'add-key':
         refuseArguments(rest);
         return withMigratedDatabase(async (db) =>
@@ -53,11 +60,49 @@ export const callerCommand: Command = {
           process.stdout.write(`revoked ${keyId} of ${name}\n`);
         });
       }
+      case 'add-certificate':
+      case 'remove-certificate':
+        if (rest.length === 0) throw new UsageError(`caller ${action}: say which certificate name`);
+        return withMigratedDatabase(async (db) => {
+          const change =
+            action === 'add-certificate' ? addCallerCertificates : removeCallerCertificates;
+          await change(db, { name, certificates: rest, clock: systemClock });
+          process.stdout.write(
+            `${action === 'add-certificate' ? 'added to' : 'removed from'} ${name}\n`,
+          );
+        });
       default:
         throw new UsageError(`caller: unknown action ${action}`);
     }
   },
 };
+
+function add(name: string, rest: readonly string[]): Promise<void> {
+  const { positionals, values } = readAdd(rest);
+  const { certificate: certificates = [], key = certificates.length === 0 } = values;
+  const groups = positionals.length === 0 ? rpcGroups : positionals;
+  return withMigratedDatabase(async (db) => {
+    const caller = { ...system, name, groups, certificates };
+    if (key) {
+      showKey(name, await addCaller(db, caller));
+      return;
+    }
+    await addKeylessCaller(db, caller);
+    process.stdout.write(`caller  ${name}\n\nKnown by its certificate; it has no key.\n`);
+  });
+}
+
+function readAdd(rest: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...rest],
+      allowPositionals: true,
+      options: { certificate: { type: 'string', multiple: true }, key: { type: 'boolean' } },
+    });
+  } catch (error) {
+    throw new UsageError(`caller add: ${error instanceof Error ? error.message : 'bad arguments'}`);
+  }
+}
 
 function showKey(name: string, key: string): void {
   process.stdout.write(
@@ -71,7 +116,8 @@ async function list(db: Db): Promise<void> {
   for (const caller of callers) process.stdout.write(`${line(caller)}\n`);
 }
 
-function line({ name, keys, rpcGroups: groups, disabled }: CallerRecord): string {
+function line({ name, keys, certificates, rpcGroups: groups, disabled }: CallerRecord): string {
   const state = disabled ? 'disabled' : `keys ${keys.map((key) => key.id).join(' ') || 'none'}`;
-  return `${name.padEnd(24)} ${state}  groups ${groups.join(' ')}`;
+  const known = certificates.length === 0 ? '' : `  certificates ${certificates.join(' ')}`;
+  return `${name.padEnd(24)} ${state}${known}  groups ${groups.join(' ')}`;
 }

@@ -1,5 +1,5 @@
-import { SchemaError } from '../app.js';
 import { CallerAdministrationError } from '../callers/index.js';
+import { SchemaError } from '../composition/index.js';
 import { ConfigError, KeysFileError, ListenError } from '../config/index.js';
 import { connectionRefusal, FolderLockedError, MigrationError } from '../db/index.js';
 import { callerCommand } from './caller.js';

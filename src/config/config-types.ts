@@ -12,8 +12,16 @@ export interface Config {
   readonly http: Address;
   /** Every listener is on loopback (rule 24). */
   readonly development: boolean;
-  readonly database: { readonly url?: string; readonly poolSize: number };
+  readonly database: {
+    readonly url?: string;
+    /** The same database past the pooler; only with `url`. */
+    readonly directUrl?: string;
+    readonly poolSize: number;
+    readonly prepareStatements: boolean;
+  };
   readonly dataDir: string;
+  /** Processes that serve. */
+  readonly workers: number;
   /** Absent: limits in memory. */
   readonly redis?: { readonly url: string; readonly keyPrefix: string };
   readonly mail: TransportSpec;
@@ -39,15 +47,23 @@ export interface Config {
     readonly issuer: string;
     readonly audience: string;
     readonly accessTtlSeconds: number;
+    readonly signingKeyLifetimeSeconds: number;
     readonly refreshIdleSeconds: number;
     readonly refreshMaxSeconds: number;
   };
   /** Absent: to be made in `dataDir` (`loadKeys`). Current first. */
   readonly keys: ConfiguredKeys;
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
-  /** Whether a call without a caller key is accepted. */
+  readonly tls?: {
+    readonly certFile: string;
+    readonly keyFile: string;
+    /** Absent: no client is asked for a certificate. */
+    readonly clientCaFile?: string;
+  };
+  readonly connections: { readonly max: number; readonly maxPerAddress: number };
+  /** Whether a call is accepted that shows neither a caller key nor a caller's certificate. */
   readonly anonymousCallers: boolean;
   readonly callTimeoutMs: number;
+  readonly drainNoticeMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
   readonly limits: LimitOverrides;

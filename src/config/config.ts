@@ -1,7 +1,7 @@
 import { type Argon2Parameters, checkArgon2Floor } from '../passwords/index.js';
 import { ConfigError } from './config-error.js';
 import type { Config } from './config-types.js';
-import { checkDangers, isLoopback } from './dangers.js';
+import { checkDangers, checkWorkers, isLoopback } from './dangers.js';
 import type { Environment } from './env.js';
 import { type Permissions, readPermissions } from './permissions.js';
 import { createReader, type Reader } from './reader.js';
@@ -9,11 +9,9 @@ import type { Address } from './values.js';
 
 /** Of the contract, and not built yet: ignoring one would let somebody believe that it works. */
 export const LATER_SETTINGS = [
-  'DATABASE_DIRECT_URL',
   'PHONE_SIGN_IN',
   'RECOVERY_CHANNEL_ORDER',
   'RECOVERY_DELIVERY',
-  'TLS_CLIENT_CA_FILE',
 ] as const;
 
 /**
@@ -35,11 +33,9 @@ export function loadConfig(env: Environment): Config {
     listen,
     http,
     development,
-    database: {
-      ...given({ url: read.url('DATABASE_URL') }),
-      poolSize: read.whole('DATABASE_POOL_SIZE'),
-    },
+    database: databaseOf(read),
     dataDir: read.path('DATA_DIR'),
+    workers: read.whole('WORKERS'),
     ...given({ redis: redisOf(read) }),
     mail: read.transport('MAIL_TRANSPORT'),
     sms: read.transport('SMS_TRANSPORT'),
@@ -61,12 +57,15 @@ export function loadConfig(env: Environment): Config {
       peppers: read.keys('PASSWORD_PEPPERS'),
     }),
     ...given({ tls: tlsOf(read) }),
+    connections: connectionsOf(read),
     anonymousCallers: development || permitted.ALLOW_ANONYMOUS_CALLERS,
     callTimeoutMs: read.seconds('CALL_TIMEOUT') * 1_000,
+    drainNoticeMs: read.seconds('DRAIN_NOTICE') * 1_000,
     drainTimeoutMs: read.seconds('DRAIN_TIMEOUT') * 1_000,
     logLevel: read.choice('LOG_LEVEL'),
     limits: read.limits(),
   };
+  checkWorkers(config, permitted, read);
   checkDangers(config, permitted, read);
   if (read.problems.length > 0) throw new ConfigError(read.problems);
   return config;
@@ -88,9 +87,32 @@ function checkPorts(read: Reader, listen: Address, http: Address): void {
   );
 }
 
+function databaseOf(read: Reader): Config['database'] {
+  const [url, directUrl] = [read.url('DATABASE_URL'), read.url('DATABASE_DIRECT_URL')];
+  if (directUrl !== undefined && url === undefined && !read.faulty('DATABASE_URL')) {
+    read.problem(
+      'DATABASE_DIRECT_URL',
+      'it is set and DATABASE_URL is not, so the server would use the embedded database',
+      'Set DATABASE_URL, to the pooler or to the same server',
+    );
+  }
+  return {
+    ...given({ url, directUrl }),
+    poolSize: read.whole('DATABASE_POOL_SIZE'),
+    prepareStatements: read.choice('DATABASE_PREPARED_STATEMENTS') === 'on',
+  };
+}
+
 function redisOf(read: Reader): Config['redis'] {
   const keyPrefix = read.text('REDIS_KEY_PREFIX');
-  const url = read.url('REDIS_URL');
+  if (/[{}]/.test(keyPrefix)) {
+    read.problem(
+      'REDIS_KEY_PREFIX',
+      'it has a brace, which in a cluster decides where a key is',
+      'Write it without braces',
+    );
+  }
+  const url = read.redisUrl('REDIS_URL');
   return url === undefined ? undefined : { url, keyPrefix };
 }
 
@@ -143,6 +165,7 @@ function tokensOf(read: Reader, development: boolean): Config['tokens'] {
     issuer: named('TOKEN_ISSUER', 'https://id.example.com'),
     audience: named('TOKEN_AUDIENCE', 'example-services'),
     accessTtlSeconds: read.seconds('ACCESS_TOKEN_TTL'),
+    signingKeyLifetimeSeconds: read.seconds('SIGNING_KEY_LIFETIME'),
     refreshIdleSeconds: read.seconds('REFRESH_IDLE_TTL'),
     refreshMaxSeconds: read.seconds('REFRESH_MAX_TTL'),
   };
@@ -163,10 +186,35 @@ function tokensOf(read: Reader, development: boolean): Config['tokens'] {
   return tokens;
 }
 
+function connectionsOf(read: Reader): Config['connections'] {
+  const connections = {
+    max: read.whole('MAX_CONNECTIONS'),
+    maxPerAddress: read.whole('MAX_CONNECTIONS_PER_ADDRESS'),
+  };
+  if (connections.maxPerAddress > connections.max) {
+    read.problem(
+      'MAX_CONNECTIONS_PER_ADDRESS',
+      'it is more than MAX_CONNECTIONS',
+      'Lower it, or raise MAX_CONNECTIONS',
+    );
+  }
+  return connections;
+}
+
 function tlsOf(read: Reader): Config['tls'] {
   const certFile = read.optionalPath('TLS_CERT_FILE');
   const keyFile = read.optionalPath('TLS_KEY_FILE');
-  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  const clientCaFile = read.optionalPath('TLS_CLIENT_CA_FILE');
+  if (certFile !== undefined && keyFile !== undefined) {
+    return { certFile, keyFile, ...given({ clientCaFile }) };
+  }
+  if (clientCaFile !== undefined && certFile === keyFile) {
+    read.problem(
+      'TLS_CLIENT_CA_FILE',
+      'client certificates are shown over TLS only, which is off',
+      'Set TLS_CERT_FILE and TLS_KEY_FILE too',
+    );
+  }
   if (certFile !== undefined || keyFile !== undefined) {
     const [missing, there] =
       keyFile === undefined ? ['TLS_KEY_FILE', 'TLS_CERT_FILE'] : ['TLS_CERT_FILE', 'TLS_KEY_FILE'];

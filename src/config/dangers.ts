@@ -26,7 +26,7 @@ export function isLoopback(host: string): boolean {
 /**
  * Rule 24: off loopback each danger is refused, as one problem, unless it is permitted by its own
  * name. Anonymous callers are not among them: without their permission calls need a key, and whether
- * any caller has one is known to the database alone, so `app.ts` refuses once that is open.
+ * any caller has one is known to the database alone, so `composition/stores.ts` refuses once that is open.
  */
 export function checkDangers(config: Config, permitted: Permissions, read: Reader): void {
   if (config.development) return;
@@ -36,6 +36,32 @@ export function checkDangers(config: Config, permitted: Permissions, read: Reade
     read.problem(names.join(', '), wrong, `${remedy}, or permit it with ${permission}=true`);
   }
   requireKeys(config, read);
+}
+
+/**
+ * What several processes cannot share, on loopback too. Limits in memory can be permitted: each
+ * process counts for itself then, and hard counts are in the database all the same.
+ */
+export function checkWorkers(
+  { workers, database, redis }: Config,
+  permitted: Permissions,
+  read: Reader,
+): void {
+  if (workers === 1) return;
+  if (database.url === undefined && !read.faulty('DATABASE_URL')) {
+    read.problem(
+      'WORKERS',
+      `${workers} processes cannot share the embedded database, which serves one`,
+      'Set DATABASE_URL, or leave WORKERS at 1',
+    );
+  }
+  if (redis === undefined && !read.faulty('REDIS_URL') && !permitted.ALLOW_MEMORY_LIMITS) {
+    read.problem(
+      'WORKERS',
+      `${workers} processes would each count limits in a memory of their own`,
+      'Set REDIS_URL, leave WORKERS at 1, or permit it with ALLOW_MEMORY_LIMITS=true',
+    );
+  }
 }
 
 function plaintext({ listen, http, tls }: Config, read: Reader): readonly Danger[] {

@@ -1,7 +1,7 @@
 export { LATER_SETTINGS, loadConfig } from './config.js';
 export { ConfigError, type ConfigProblem } from './config-error.js';
 export type { Config, ConfiguredKeys, LogLevel, Promotion } from './config-types.js';
-export { type Environment, readEnv, threadPoolSize } from './env.js';
+export { type Environment, readEnv } from './env.js';
 export { KeysFileError } from './keys-file.js';
 export { ListenError, listening } from './listening.js';
 export { openTransports } from './open-transports.js';
@@ -9,4 +9,4 @@ export { openedBy } from './opened-by.js';
 export { generateKeyLines, type Keys, loadKeys } from './secrets.js';
 export type { Setting } from './settings/setting.js';
 export { settingGroups } from './settings.js';
-export { readTlsFiles } from './tls-files.js';
+export { readTlsFiles, type TlsFiles } from './tls-files.js';

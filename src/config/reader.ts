@@ -1,5 +1,10 @@
 import type { LimiterName, LimitOverrides } from '../throttling/index.js';
-import { limiterNames, resolveLimits } from '../throttling/index.js';
+import {
+  limiterNames,
+  parseRedisAddress,
+  REDIS_FORMS,
+  resolveLimits,
+} from '../throttling/index.js';
 import type { ConfigProblem } from './config-error.js';
 import type { Environment } from './env.js';
 import { parseKeys } from './key-values.js';
@@ -73,6 +78,7 @@ export function createReader(env: Environment) {
     flag: (name: NameOf<'switch'>) => defaulted(name, parseSwitch),
     url: (name: NameOf<'url'>) =>
       optional(name, (value) => parseUrl(value, settings[name].schemes)),
+    redisUrl: (name: NameOf<'redis'>) => optional(name, parseRedisUrl),
     keys: (name: NameOf<'keys'>) => optional(name, parseKeys),
     region: (name: NameOf<'region'>) => optional(name, parseRegion),
     regions: (name: NameOf<'regions'>) => optional(name, parseRegions),
@@ -88,6 +94,12 @@ export function createReader(env: Environment) {
     seconds: (name: NameOf<'duration'>) => defaulted(name, (value) => boundDuration(name, value)),
     limits: () => readLimits(text, problem),
   };
+}
+
+/** Judged by what connects to it; kept as it is written. */
+function parseRedisUrl(text: string): Parsed<string> {
+  const parsed = parseRedisAddress(text);
+  return 'wrong' in parsed ? parsed : { value: text };
 }
 
 function parsePath(text: string): Parsed<string> {
@@ -166,6 +178,8 @@ function remedyFor(setting: Setting): string {
       return 'Write points/window: 30/1m';
     case 'path':
       return 'Write the path of a file or folder';
+    case 'redis':
+      return `Write ${REDIS_FORMS.join(' or ')}; rediss for TLS`;
     case 'region':
       return 'Write a code such as VN';
     case 'regions':

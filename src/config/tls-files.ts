@@ -1,19 +1,21 @@
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ConfigError, type ConfigProblem } from './config-error.js';
 import type { Config } from './config-types.js';
 
-/** The two PEM files of the gRPC listener, as they are on disk. */
+/** The PEM files of the gRPC listener, as they are on disk. */
 export interface TlsFiles {
   readonly certificate: Buffer;
   readonly key: Buffer;
+  readonly clientCa?: Buffer;
 }
 
 /**
- * Reads the certificate and its key, and tries them together, so that what is wrong with either is
- * known by name before anything is opened.
+ * Reads the certificate, its key and the authorities of clients, and tries them together, so that what
+ * is wrong with one is known by name before anything is opened.
  *
- * @throws ConfigError where a file cannot be read, is no PEM, or the two do not belong together.
+ * @throws ConfigError where a file cannot be read, is no PEM, or the pair does not belong together.
  */
 export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undefined> {
   if (tls === undefined) return undefined;
@@ -29,6 +31,9 @@ export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undef
   };
   const certificate = await read('TLS_CERT_FILE', tls.certFile);
   const key = await read('TLS_KEY_FILE', tls.keyFile);
+  const { clientCaFile } = tls;
+  const clientCa =
+    clientCaFile === undefined ? undefined : await read('TLS_CLIENT_CA_FILE', clientCaFile);
   if (problems.length > 0) throw new ConfigError(problems);
   const tried = [
     { name: 'TLS_CERT_FILE', cert: certificate, wrong: `${tls.certFile} holds no PEM certificate` },
@@ -48,7 +53,33 @@ export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undef
       throw new ConfigError([{ name, wrong: `${wrong} (${codeOf(error)})`, remedy }]);
     }
   }
-  return { certificate, key };
+  if (clientCa === undefined) return { certificate, key };
+  checkAuthorities(clientCaFile ?? '', clientCa);
+  return { certificate, key, clientCa };
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+/** Each is parsed, and compared with what a client shows; a whole system's bundle has fewer. */
+const MAX_AUTHORITIES = 256;
+
+/** OpenSSL takes a file without any certificate in silence, and then nobody's would be good. */
+function checkAuthorities(path: string, pem: Buffer): void {
+  const refuse = (wrong: string): never => {
+    const remedy = 'Name a PEM file with the certificates of one or more authorities';
+    throw new ConfigError([{ name: 'TLS_CLIENT_CA_FILE', wrong: `${path} ${wrong}`, remedy }]);
+  };
+  const blocks = pem.toString('latin1').match(PEM_CERTIFICATE) ?? [];
+  if (blocks.length === 0) refuse('holds no PEM certificate');
+  if (blocks.length > MAX_AUTHORITIES) refuse(`holds more than ${MAX_AUTHORITIES} certificates`);
+  for (const block of blocks) {
+    let authority = false;
+    try {
+      authority = new X509Certificate(block).ca;
+    } catch (error) {
+      refuse(`holds a certificate that cannot be read (${codeOf(error)})`);
+    }
+    if (!authority) refuse('holds a certificate that is not one of an authority');
+  }
 }
 
 function codeOf(error: unknown): string {

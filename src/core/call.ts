@@ -8,6 +8,8 @@ export interface Call {
   readonly source: string;
   /** `source` is a loopback peer that named no person: a tool on this machine. */
   readonly sourceIsLocal: boolean;
+  /** `source` is a calling service that named no person: it stands for all of its people. */
+  readonly sourceIsCaller: boolean;
   /** Language for whoever has not chosen one: from `accept-language`. */
   readonly locale: 'en' | 'vi';
   /** When the answer is worth nothing any more. */

@@ -1,4 +1,4 @@
-/** What the house logs through. pino implements it in `app.ts`; slices know only this shape. */
+/** What the house logs through. pino implements it in `logger.ts`; slices know only this shape. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 
 /** Where a server process answers, and what proves that one may interrupt it. */
@@ -61,9 +61,16 @@ function sendOverTls(socket: Socket, target: CancelTarget, options: ConnectionOp
       socket.destroy(new Error('the server refuses TLS for a cancel request'));
       return;
     }
-    const secure = connectTls({ ...options, socket, host: target.host }, () =>
-      send(secure, target),
-    );
+    const { host } = target;
+    const asConnected = {
+      ...options,
+      socket,
+      host,
+      // As pg does: it hides the key from enumeration, and gives the name to servers behind a router.
+      ...(options.key === undefined ? {} : { key: options.key }),
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+    };
+    const secure = connectTls(asConnected, () => send(secure, target));
     secure.once('error', (error) => socket.destroy(error));
     secure.once('close', () => socket.destroy());
   });

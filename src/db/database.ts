@@ -9,6 +9,22 @@ import type { Kysely, Transaction } from 'kysely';
  */
 export type Db = Kysely<unknown>;
 
+/** Connections of this process. The embedded database has one. */
+export interface PoolFigures {
+  readonly open: number;
+  /** Of the open ones, those that are lent to nobody. */
+  readonly idle: number;
+  readonly max: number;
+  /** Callers that wait for one. */
+  readonly waiting: number;
+}
+
+/** What a driver gives to `openDatabase`. */
+export interface OpenedPool {
+  readonly db: Db;
+  pool(): PoolFigures;
+}
+
 /**
  * A handle inside a transaction. Every `Tx` is a `Db`, and no `Db` is a `Tx`: a writer that asks for
  * `Tx` does not compile with a plain handle.

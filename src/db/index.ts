@@ -1,5 +1,5 @@
 export { shielded, unhurried, withSignal } from './call-scope.js';
-export type { Db, Tx } from './database.js';
+export type { Db, PoolFigures, Tx } from './database.js';
 export { dumpSchema } from './dump-schema.js';
 export { FolderLockedError } from './folder-lock.js';
 export { inTransaction } from './in-transaction.js';
@@ -26,3 +26,4 @@ export {
   StatementTimeoutError,
   uniqueViolation,
 } from './pg-errors.js';
+export { isSameDatabase } from './same-database.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { Client } from 'pg';
 import type { Logger } from '../core/logger.js';
-import type { Db } from './database.js';
+import type { Db, PoolFigures } from './database.js';
 import { lockFolder } from './folder-lock.js';
 import { openPostgres, type PoolLimits } from './pg-dialect.js';
 import { openPglite } from './pglite-dialect.js';
@@ -26,6 +26,8 @@ export interface Database extends AsyncDisposable {
   readonly kind: 'postgres' | 'embedded';
   /** For people: where the database is. Holds no password. */
   readonly describe: string;
+  /** For the metrics. */
+  pool(): PoolFigures;
 }
 
 const DEFAULT_LIMITS: PoolLimits = {
@@ -49,9 +51,10 @@ export async function openDatabase(
 ): Promise<Database> {
   const settings = { ...DEFAULT_LIMITS, ...limits };
   if ('url' in location) {
-    const db = openPostgres(location.url, settings, log);
+    const { db, pool } = openPostgres(location.url, settings, log);
     return {
       db,
+      pool,
       kind: 'postgres',
       describe: describeUrl(location.url),
       [Symbol.asyncDispose]: () => db.destroy(),
@@ -73,7 +76,7 @@ async function openEmbedded(
       dataDir: inMemory ? 'memory://' : folder,
       ...(loadDataDir === undefined ? {} : { loadDataDir }),
     });
-    const db = openPglite(pglite, limits);
+    const { db, pool } = openPglite(pglite, limits);
     // The driver closes what it was asked for at least once, and this one may never be asked.
     const close = async (): Promise<void> => {
       await db.destroy();
@@ -82,6 +85,7 @@ async function openEmbedded(
     };
     return {
       db,
+      pool,
       kind: 'embedded',
       describe: inMemory ? 'embedded database in memory' : `embedded database in ${folder}`,
       [Symbol.asyncDispose]: close,

@@ -8,11 +8,13 @@ import {
   DatabaseUnavailableError,
   isCancelled,
   isServerError,
-  isStalePlan,
   StatementTimeoutError,
+  spoiltPlan,
   withoutValues,
 } from './pg-errors.js';
 import { type StatementResult, statementResult } from './query-result.js';
+import type { StatementNames } from './statement-names.js';
+import { tracedStatement } from './statement-span.js';
 import { encodeParameter } from './values.js';
 
 export interface StatementLimits {
@@ -25,8 +27,8 @@ export interface StatementLimits {
   readonly cancelGraceMs: number;
 }
 
-/** The name to prepare a statement under; undefined: it is not prepared. */
-export type NameStatement = (text: string) => string | undefined;
+/** Between two requests to cancel the same statement. */
+const ASK_AGAIN_MS = 200;
 
 /** Fields of pg's client that its types leave out. */
 interface BackendKey {
@@ -43,7 +45,7 @@ export class PgConnection implements DatabaseConnection {
   constructor(
     private readonly client: PoolClient,
     private readonly limits: StatementLimits,
-    private readonly nameStatement: NameStatement,
+    private readonly names: StatementNames,
   ) {
     // For the whole life of the client: without a listener, a connection that dies while it is lent
     // but not asked anything ends the process.
@@ -53,7 +55,7 @@ export class PgConnection implements DatabaseConnection {
   }
 
   executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    return this.run<R>(query.sql, query.parameters);
+    return tracedStatement(query.sql, () => this.run<R>(query.sql, query.parameters));
   }
 
   streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
@@ -108,7 +110,7 @@ export class PgConnection implements DatabaseConnection {
 
   async #send<R>(text: string, parameters: readonly unknown[]): Promise<StatementResult<R>> {
     const values = parameters.map(encodeParameter);
-    const name = values.length === 0 ? undefined : this.nameStatement(text);
+    const name = values.length === 0 ? undefined : this.names.of(text);
     try {
       // Without parameters: the simple protocol, which may bring several statements and results.
       const result: PgResult | PgResult[] = await this.client.query({
@@ -121,8 +123,12 @@ export class PgConnection implements DatabaseConnection {
     } catch (error) {
       withoutValues(error);
       if (!isServerError(error)) throw this.#broken ?? error;
-      if (isStalePlan(error)) this.#broken = error;
-      throw error;
+      const kind = name === undefined ? undefined : spoiltPlan(error);
+      if (kind === undefined) throw error;
+      this.names.spoilt(text, kind);
+      // Nothing of it was carried out. Outside a transaction it can be sent again, unnamed now.
+      if (this.client.getTransactionStatus() !== 'I') throw error;
+      return this.#send<R>(text, parameters);
     }
   }
 
@@ -137,7 +143,7 @@ export class PgConnection implements DatabaseConnection {
   ): Promise<StatementResult<R>> {
     const grace = new AbortController();
     const silence = delay(this.limits.cancelGraceMs, undefined, { signal: grace.signal });
-    const cancelled = requestCancel(this.#cancelTarget(), this.limits.cancelGraceMs);
+    const cancelled = this.#interrupt(answer, grace.signal);
     const outcome = Promise.allSettled([answer, cancelled]);
     try {
       const settled = await Promise.race([outcome, silence]);
@@ -152,6 +158,24 @@ export class PgConnection implements DatabaseConnection {
     } finally {
       grace.abort();
       silence.catch(() => {});
+    }
+  }
+
+  /** Asks until the statement is answered, and resolves when the last cancel request is closed. */
+  async #interrupt(answer: Promise<unknown>, given: AbortSignal): Promise<void> {
+    let answered = false;
+    const settled = answer.then(
+      () => {
+        answered = true;
+      },
+      () => {
+        answered = true;
+      },
+    );
+    while (!answered && !given.aborted) {
+      await requestCancel(this.#cancelTarget(), this.limits.cancelGraceMs);
+      // A pooler drops the request for a statement that still waits for a server connection there.
+      await Promise.race([settled, delay(ASK_AGAIN_MS, undefined, { ref: false })]);
     }
   }
 

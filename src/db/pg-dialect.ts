@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   type DatabaseConnection,
   type Dialect,
@@ -6,16 +5,16 @@ import {
   Kysely,
   PostgresAdapter,
   PostgresIntrospector,
-  PostgresQueryCompiler,
-  type QueryCompiler,
 } from 'kysely';
 import { Pool, type PoolClient } from 'pg';
 import type { Logger } from '../core/logger.js';
 import { callScope, refuseInsideTransaction } from './call-scope.js';
-import type { Db } from './database.js';
-import { type NameStatement, PgConnection, type StatementLimits } from './pg-connection.js';
+import type { OpenedPool, PoolFigures } from './database.js';
+import { PgConnection, type StatementLimits } from './pg-connection.js';
 import { DatabaseUnavailableError, isServerError } from './pg-errors.js';
 import { requireCommitted } from './query-result.js';
+import { StatementCompiler } from './statement-compiler.js';
+import { createStatementNames, noStatementNames } from './statement-names.js';
 import { parsers } from './values.js';
 
 export interface PoolLimits extends StatementLimits {
@@ -31,8 +30,12 @@ export interface PoolLimits extends StatementLimits {
 }
 
 /** A kysely handle on PostgreSQL through a pool. */
-export function openPostgres(url: string, limits: PoolLimits, logger: Logger): Db {
-  return new Kysely<unknown>({ dialect: pgDialect(new PgDriver(url, limits, logger)) });
+export function openPostgres(url: string, limits: PoolLimits, logger: Logger): OpenedPool {
+  const driver = new PgDriver(url, limits, logger);
+  return {
+    db: new Kysely<unknown>({ dialect: pgDialect(driver) }),
+    pool: () => driver.figures(),
+  };
 }
 
 function pgDialect(driver: Driver): Dialect {
@@ -40,21 +43,20 @@ function pgDialect(driver: Driver): Dialect {
     createAdapter: () => new PostgresAdapter(),
     createDriver: () => driver,
     createIntrospector: (db) => new PostgresIntrospector(db),
-    createQueryCompiler: (): QueryCompiler => new PostgresQueryCompiler(),
+    createQueryCompiler: () => new StatementCompiler(),
   };
 }
 
 class PgDriver implements Driver {
   readonly #pool: Pool;
   readonly #connections = new WeakMap<PoolClient, PgConnection>();
-  readonly #nameStatement: NameStatement;
 
   constructor(
     url: string,
     private readonly limits: PoolLimits,
     logger: Logger,
   ) {
-    this.#nameStatement = limits.prepareStatements ? statementNames() : () => undefined;
+    const names = limits.prepareStatements ? createStatementNames(logger) : noStatementNames;
     this.#pool = new Pool({
       connectionString: url,
       max: limits.maxConnections,
@@ -70,8 +72,13 @@ class PgDriver implements Driver {
       logger.warn({ reason: error.message }, 'an idle database connection was lost');
     });
     this.#pool.on('connect', (client) => {
-      this.#connections.set(client, new PgConnection(client, limits, this.#nameStatement));
+      this.#connections.set(client, new PgConnection(client, limits, names));
     });
+  }
+
+  figures(): PoolFigures {
+    const { totalCount: open, idleCount: idle, waitingCount: waiting } = this.#pool;
+    return { open, idle, max: this.limits.maxConnections, waiting };
   }
 
   async init(): Promise<void> {}
@@ -140,18 +147,4 @@ function own(connection: DatabaseConnection): PgConnection {
 
 function unreachable(cause: unknown): DatabaseUnavailableError {
   return new DatabaseUnavailableError('the database gave no connection in time', { cause });
-}
-
-/** The server keeps every prepared statement for the life of a connection, so their number is bounded. */
-const MAX_PREPARED = 500;
-
-function statementNames(): NameStatement {
-  const names = new Map<string, string>();
-  return (text) => {
-    const known = names.get(text);
-    if (known !== undefined || names.size >= MAX_PREPARED) return known;
-    const name = `cs_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
-    names.set(text, name);
-    return name;
-  };
 }

@@ -66,12 +66,14 @@ export function isServerError(error: unknown): error is Error {
 }
 
 /**
- * The connection prepared the statement before a migration changed what it returns, or a pooler lost
- * it: the connection has to go, a new one prepares anew.
+ * Why a prepared statement could not be used; undefined: that was not the reason. `stale`: a migration
+ * has changed what it returns since. `lost`: a pooler gave us a server connection that does not know
+ * it, or that knows it from somebody else.
  */
-export function isStalePlan(error: unknown): boolean {
+export function spoiltPlan(error: unknown): 'stale' | 'lost' | undefined {
   const code = field(error, 'code');
-  return code === '0A000' || code === '26000' || code === '42P05';
+  if (code === '0A000') return 'stale';
+  return code === '26000' || code === '42P05' ? 'lost' : undefined;
 }
 
 /**

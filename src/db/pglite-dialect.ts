@@ -7,13 +7,14 @@ import {
   Kysely,
   PostgresAdapter,
   PostgresIntrospector,
-  PostgresQueryCompiler,
   type QueryResult,
 } from 'kysely';
 import { callScope, refuseInsideTransaction } from './call-scope.js';
-import type { Db } from './database.js';
+import type { OpenedPool, PoolFigures } from './database.js';
 import { DatabaseUnavailableError, withoutValues } from './pg-errors.js';
 import { requireCommitted, type StatementResult, statementResult } from './query-result.js';
+import { StatementCompiler } from './statement-compiler.js';
+import { tracedStatement } from './statement-span.js';
 import { bytesAsText, encodeParameter, parsers } from './values.js';
 
 export interface EmbeddedLimits {
@@ -22,19 +23,20 @@ export interface EmbeddedLimits {
 }
 
 /** A kysely handle on an embedded database. Disposing of it closes `pglite`. */
-export function openPglite(pglite: PGlite, limits: EmbeddedLimits): Db {
+export function openPglite(pglite: PGlite, limits: EmbeddedLimits): OpenedPool {
   // Parameters arrive as text already, and both drivers read values with the same parsers.
   pglite.serializers = {};
   // Its own parsers have to be covered one by one: what is merely absent falls back to them.
   const covered = Object.keys(pglite.parsers).map((oid) => [oid, (text: string) => text] as const);
   pglite.parsers = { ...Object.fromEntries(covered), ...parsers };
+  const driver = new PgliteDriver(pglite, limits);
   const dialect: Dialect = {
     createAdapter: () => new PostgresAdapter(),
-    createDriver: () => new PgliteDriver(pglite, limits),
+    createDriver: () => driver,
     createIntrospector: (db) => new PostgresIntrospector(db),
-    createQueryCompiler: () => new PostgresQueryCompiler(),
+    createQueryCompiler: () => new StatementCompiler(),
   };
-  return new Kysely<unknown>({ dialect });
+  return { db: new Kysely<unknown>({ dialect }), pool: () => driver.figures() };
 }
 
 class PgliteConnection implements DatabaseConnection {
@@ -42,7 +44,7 @@ class PgliteConnection implements DatabaseConnection {
 
   executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     callScope().signal?.throwIfAborted();
-    return this.run<R>(query.sql, query.parameters);
+    return tracedStatement(query.sql, () => this.run<R>(query.sql, query.parameters));
   }
 
   streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
@@ -76,6 +78,10 @@ class PgliteDriver implements Driver {
     private readonly limits: EmbeddedLimits,
   ) {
     this.#connection = new PgliteConnection(pglite);
+  }
+
+  figures(): PoolFigures {
+    return { open: 1, idle: this.#lent ? 0 : 1, max: 1, waiting: this.#waiting.length };
   }
 
   async init(): Promise<void> {}

@@ -86,7 +86,7 @@ export function sealMessage(
   message: OutgoingMessage,
 ): Buffer {
   const plain = Buffer.from(JSON.stringify(payload.parse(message)), 'utf8');
-  return seal(ring, random.bytes(SEAL_NONCE_BYTES), context(id), plain);
+  return seal(ring, random.nonce(SEAL_NONCE_BYTES), context(id), plain);
 }
 
 /** Throws where the keys do not open it, or where another release wrote a kind unknown to this one. */

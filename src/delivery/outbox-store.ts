@@ -122,14 +122,15 @@ export interface FailedSend {
  * Puts failed messages off, or ends them where their lifetime would be over by then. Only under the
  * lease that they were sent under: what another process has taken meanwhile is its own affair. The
  * lease of the insert is recognised by its end: any later one ends at least two leases after it.
+ * Answers how many have ended.
  */
 export async function finishFailed(
   db: Db,
   now: RawBuilder<Date>,
   failures: readonly FailedSend[],
-): Promise<void> {
+): Promise<number> {
   const json = JSON.stringify(failures);
-  await sql`
+  const { rows } = await sql<{ readonly state: string }>`
     with failed as materialized (
       select f.*, m.at, m.at + f."delayMs" * interval '1 ms' as next
       from jsonb_to_recordset(${json}::jsonb)
@@ -146,7 +147,22 @@ export async function finishFailed(
     where o.message_id = f.id and o.state = 'queued' and o.attempts = f.attempts
       and case when f.lease is null
         then o.due_at < o.created_at + make_interval(secs => ${LEASE_SECONDS * 1.5})
-        else o.due_at = f.lease end`.execute(db);
+        else o.due_at = f.lease end
+    returning o.state`.execute(db);
+  return rows.filter(({ state }) => state === 'expired').length;
+}
+
+/**
+ * Seconds since the oldest unsent message was queued; 0 where there is none. Reads no more than the
+ * longest overdue ten thousand, by their index: a larger backlog has long raised its alarm.
+ */
+export async function oldestUnsent(db: Db, now: RawBuilder<Date>): Promise<number> {
+  const { rows } = await sql<{ readonly seconds: number | null }>`
+    select extract(epoch from ${now} - min(created_at))::float8 as seconds
+    from (select created_at from outbox where state = 'queued' order by due_at limit 10000) unsent`.execute(
+    db,
+  );
+  return Math.max(0, rows[0]?.seconds ?? 0);
 }
 
 /** Deletes messages that were finished over 7 days ago. */

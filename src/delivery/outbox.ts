@@ -4,6 +4,7 @@ import type { Channel } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
 import { deriveKeyRing, type KeyRing } from '../core/keys.js';
 import type { Logger } from '../core/logger.js';
+import { originOfWork } from '../core/tracing.js';
 import { type Db, shielded, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
 import { LEASE_SECONDS, monotonicMs } from './lease.js';
@@ -14,7 +15,8 @@ import {
   sealMessage,
   unsealMessage,
 } from './message.js';
-import { expireMessages, type TakenMessage, takeOverdue } from './outbox-store.js';
+import { type DeliveryObserver, nobody } from './observer.js';
+import { expireMessages, oldestUnsent, type TakenMessage, takeOverdue } from './outbox-store.js';
 import { createResultWriter, type ResultWriter } from './result-writer.js';
 import { createSender, type Sender, type Transports } from './sender.js';
 
@@ -26,6 +28,7 @@ export interface OutboxDeps {
   readonly transports: Transports;
   readonly log: Logger;
   readonly limits?: Partial<DeliveryLimits>;
+  readonly observer?: DeliveryObserver | undefined;
 }
 
 export interface OutboxFigures {
@@ -59,21 +62,25 @@ export interface Outbox extends AsyncDisposable {
   recover(): Promise<number>;
   /** Scrubs messages that nobody may send any more. Answers how many. */
   expire(): Promise<number>;
+  /** Tells the observer how old the oldest unsent message is, unless it was told a moment ago. */
+  measure(): Promise<void>;
   figures(): OutboxFigures;
   /** Resolves when what this process holds is sent or failed, and the rows say so. */
   settled(): Promise<void>;
 }
 
 const EXPIRE_BATCH = 500;
+const MEASURE_EVERY_MS = 15_000;
 
 export function createOutbox(deps: OutboxDeps): Outbox {
-  const { db, random, clock, transports, log } = deps;
+  const { db, random, clock, transports, log, observer = nobody } = deps;
   const limits = checkLimits({ ...DEFAULT_LIMITS, ...deps.limits });
   const ring = deriveKeyRing(deps.dataKeys, 'outbox');
-  const results = createResultWriter({ db, clock, log, limits });
+  const results = createResultWriter({ db, clock, log, limits, observer });
   const backoff = (attempts: number): number => backoffMs(limits, random, attempts);
-  const sender = createSender({ transports, results, clock, log, limits, backoff });
+  const sender = createSender({ transports, results, clock, log, limits, backoff, observer });
   const recovery = { ...deps, limits, ring, results, sender, backoff };
+  let measuredAt = Number.NEGATIVE_INFINITY;
   let closed = false;
 
   const settled = async (): Promise<void> => {
@@ -95,7 +102,17 @@ export function createOutbox(deps: OutboxDeps): Outbox {
       }
     },
     recover: () => (closed ? Promise.resolve(0) : shielded(() => recover(recovery))),
-    expire: () => shielded(() => expireMessages(db, sqlNow(clock), EXPIRE_BATCH)),
+    async expire() {
+      const expired = await shielded(() => expireMessages(db, sqlNow(clock), EXPIRE_BATCH));
+      observer.expired(expired);
+      return expired;
+    },
+    async measure() {
+      const now = monotonicMs(clock);
+      if (now - measuredAt < MEASURE_EVERY_MS) return;
+      observer.oldestUnsent(await oldestUnsent(db, sqlNow(clock)));
+      measuredAt = now;
+    },
     figures() {
       const waiting = sender.waiting();
       const first = Math.min(...waiting.map(({ queuedAt }) => queuedAt));
@@ -128,6 +145,7 @@ function toEntry({ id, message, preparedAt }: PreparedMessage) {
     queuedAt: preparedAt,
     leaseEndsAt: preparedAt + LEASE_SECONDS * 1000,
     expiresAt: preparedAt + message.lifetimeSeconds * 1000,
+    origin: originOfWork(),
   };
 }
 

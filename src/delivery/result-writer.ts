@@ -1,8 +1,10 @@
 import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
+import { untraced } from '../core/tracing.js';
 import { type Db, shielded, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
 import type { DeliveryLimits } from './limits.js';
+import type { DeliveryObserver } from './observer.js';
 import { type FailedSend, finishFailed, finishSent } from './outbox-store.js';
 
 /** Writes the results of sends in batches: one statement for many messages. */
@@ -20,9 +22,11 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: DeliveryLimits;
+  readonly observer: DeliveryObserver;
 }
 
-export function createResultWriter({ db, clock, log, limits }: Deps): ResultWriter {
+export function createResultWriter(deps: Deps): ResultWriter {
+  const { log, limits } = deps;
   const sent: string[] = [];
   const failures: FailedSend[] = [];
   const pause = createPause();
@@ -35,7 +39,7 @@ export function createResultWriter({ db, clock, log, limits }: Deps): ResultWrit
     try {
       while (waiting() > 0) {
         await pause.wait(limits.lingerMs, () => stopped || waiting() >= limits.batch);
-        await write(db, clock, limits.batch, sent, failures).catch(async (error: unknown) => {
+        await write(deps, sent, failures).catch(async (error: unknown) => {
           log.warn({ error: errorCode(error), waiting: waiting() }, 'results of sends not written');
           if (!stopped) await pause.wait(limits.retryMs, () => stopped);
           else sent.length = failures.length = 0;
@@ -54,7 +58,7 @@ export function createResultWriter({ db, clock, log, limits }: Deps): ResultWrit
     }
     list.push(result);
     // The call that happened to start this has an end of its own, which must not cut it short.
-    writing ??= shielded(run);
+    writing ??= untraced(() => shielded(run));
     pause.check();
   };
 
@@ -71,17 +75,15 @@ export function createResultWriter({ db, clock, log, limits }: Deps): ResultWrit
 
 /** One batch of each. Takes results off only once they are written: a failed write keeps them. */
 async function write(
-  db: Db,
-  clock: Clock,
-  limit: number,
+  { db, clock, limits, observer }: Deps,
   sent: string[],
   failures: FailedSend[],
 ): Promise<void> {
-  const ids = sent.slice(0, limit);
+  const ids = sent.slice(0, limits.batch);
   if (ids.length > 0) await finishSent(db, sqlNow(clock), ids);
   sent.splice(0, ids.length);
-  const batch = failures.slice(0, limit);
-  if (batch.length > 0) await finishFailed(db, sqlNow(clock), batch);
+  const batch = failures.slice(0, limits.batch);
+  if (batch.length > 0) observer.expired(await finishFailed(db, sqlNow(clock), batch));
   failures.splice(0, batch.length);
 }
 

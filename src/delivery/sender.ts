@@ -2,10 +2,12 @@ import { setMaxListeners } from 'node:events';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
 import type { Logger } from '../core/logger.js';
+import { type originOfWork, tracedApart } from '../core/tracing.js';
 import { errorCode } from './error-code.js';
 import { monotonicMs } from './lease.js';
 import type { DeliveryLimits } from './limits.js';
 import type { OutgoingMessage } from './message.js';
+import type { DeliveryObserver } from './observer.js';
 import type { ResultWriter } from './result-writer.js';
 import { renderText } from './texts.js';
 import type { RenderedMessage, Transport } from './transport.js';
@@ -21,6 +23,8 @@ export interface Entry {
   readonly queuedAt: number;
   readonly leaseEndsAt: number;
   readonly expiresAt: number;
+  /** The trace of the call that dispatched it. */
+  readonly origin?: ReturnType<typeof originOfWork>;
 }
 
 /** Sends what it is given, as much of one channel at once as it may. */
@@ -43,6 +47,7 @@ interface Deps {
   readonly log: Logger;
   readonly limits: DeliveryLimits;
   readonly backoff: (attempts: number) => number;
+  readonly observer: DeliveryObserver;
 }
 
 export function createSender(deps: Deps): Sender {
@@ -107,23 +112,36 @@ function createLane(deps: Deps, stop: AbortSignal): Lane {
 
 /** Never rejects. */
 async function sendOne(deps: Deps, entry: Entry, stop: AbortSignal): Promise<void> {
-  const { transports, results, clock, log, limits, backoff } = deps;
+  const { transports, results, clock, log, limits, backoff, observer } = deps;
   const { id, message, lease, attempts } = entry;
   const now = monotonicMs(clock);
   // Too old: by the end of this send another process might hold the message, or nobody may send it.
   if (now + limits.sendTimeoutMs > entry.leaseEndsAt || now >= entry.expiresAt) return;
   try {
     const rendered = render(message, entry.expiresAt - now, clock.now());
-    await within(limits.sendTimeoutMs, stop, (signal) =>
-      transports[message.channel].send(rendered, signal),
+    await tracedApart('message send', notesOn(entry), entry.origin, () =>
+      within(limits.sendTimeoutMs, stop, (signal) =>
+        transports[message.channel].send(rendered, signal),
+      ),
     );
     results.sent(id);
+    observer.sent(message.channel);
   } catch (error) {
     const { kind, channel, accountId } = message;
+    observer.failed(channel);
     const code = errorCode(error);
     log.warn({ messageId: id, kind, channel, accountId, attempts, error: code }, 'send failed');
     results.failed({ id, lease, attempts, delayMs: backoff(attempts), error: code });
   }
+}
+
+function notesOn({ id, message, attempts }: Entry) {
+  return {
+    'countersign.message.id': id,
+    'countersign.message.kind': message.kind,
+    'countersign.message.channel': message.channel,
+    'countersign.message.attempts': attempts,
+  };
 }
 
 function render(message: OutgoingMessage, lifetimeMs: number, time: Date): RenderedMessage {

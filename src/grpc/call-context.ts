@@ -38,18 +38,19 @@ export function requestIdOf(metadata: Metadata): string {
 }
 
 /**
- * The person's address (rule 21). A caller that has shown its key speaks for the person; anybody else
+ * The person's address (rule 21). A caller that has shown who it is speaks for the person; anybody else
  * is the peer of the connection, whatever they claim.
  */
 export function sourceOf(
   metadata: Metadata,
   peer: string,
   authenticated: boolean,
-): Pick<Call, 'source' | 'sourceIsLocal'> {
+): Pick<Call, 'source' | 'sourceIsLocal' | 'sourceIsCaller'> {
   const claimed = authenticated ? metadata.get(CLIENT_ADDRESS_KEY) : [];
   if (claimed.length === 0) {
     const source = peerAddress(peer);
-    return { source, sourceIsLocal: source === '::1' || /^127\./.test(source) };
+    const sourceIsLocal = source === '::1' || /^127\./.test(source);
+    return { source, sourceIsLocal, sourceIsCaller: authenticated };
   }
   const address = claimed.length === 1 ? parseSourceAddress(String(claimed[0])) : undefined;
   if (address === undefined) {
@@ -58,14 +59,14 @@ export function sourceOf(
       'must be exactly one IPv4 or IPv6 address, without a port',
     );
   }
-  return { source: address, sourceIsLocal: false };
+  return { source: address, sourceIsLocal: false, sourceIsCaller: false };
 }
 
 /** Stands for a peer without an address: one that came through a Unix socket, or has just left. */
 const NO_ADDRESS = '::';
 
-/** grpc-js says `address:port`, IPv6 without brackets. */
-function peerAddress(peer: string): string {
+/** Takes `address:port`, IPv6 without brackets, as grpc-js says it. */
+export function peerAddress(peer: string): string {
   // A link-local peer's zone is this machine's business.
   const host = peer.replace(/:\d+$/, '').replace(/%.*$/, '');
   const address = isIP(host) === 0 ? peer : host;

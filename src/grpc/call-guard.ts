@@ -1,3 +1,4 @@
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import {
   type Metadata,
   ServerInterceptingCall,
@@ -11,8 +12,10 @@ import { fieldInvalid } from '../core/errors.js';
 import type { Random } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 import { REQUEST_ID_KEY, requestIdOf } from './call-context.js';
+import type { EdgeObserver } from './call-observer.js';
 import { asMs, CallEndedError } from './deadline.js';
-import { MAX_REQUEST_BYTES } from './limits.js';
+import { checkMessages, isCompressed, streamOf } from './library-internals.js';
+import { MAX_COMPRESSED_AT_ONCE, MAX_METADATA_BYTES, MAX_REQUEST_BYTES } from './limits.js';
 import { bareFailure, type Failure, failureOf, hasDetails } from './status-details.js';
 
 /** A status on its way out; grpc-js does not export its name. */
@@ -23,6 +26,8 @@ export interface CallGuardOptions {
   readonly callTimeoutMs: number;
   readonly random: Pick<Random, 'handle'>;
   readonly log: Logger;
+  /** For the metrics. */
+  readonly observer?: Pick<EdgeObserver, 'refused'> | undefined;
 }
 
 /**
@@ -37,6 +42,8 @@ export interface CallGuardOptions {
 export function guardCalls(options: CallGuardOptions): ServerInterceptor {
   return (method, call) => {
     const guarded = answerInOurWords(method.path.slice(1), call, options);
+    closeWithAnswer(streamOf(call));
+    checkMessages(call, method.requestStream ? fewCompressed() : oneMessage());
     if (method.requestStream) return new ServerInterceptingCall(call, guarded.responder());
     const endsAtMs = Math.min(asMs(call.getDeadline()), Date.now() + options.callTimeoutMs);
     // Without this, a handler would count its time from the end of the request.
@@ -52,14 +59,47 @@ export function guardCalls(options: CallGuardOptions): ServerInterceptor {
   };
 }
 
-/** Lets a request pass to its handler when it is exactly one message; says when it has ended. */
+/**
+ * Ends the stream together with the call. A client that never ended its request would keep it open,
+ * and so a place among the streams of its connection, and the connection itself.
+ */
+function closeWithAnswer(stream: ServerHttp2Stream): void {
+  // Whichever comes last; an earlier reset would overtake the answer.
+  const closeIfAnswered = (): void => {
+    const { NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL: answered, NGHTTP2_NO_ERROR } = constants;
+    if (!stream.destroyed && stream.state.state === answered) stream.close(NGHTTP2_NO_ERROR);
+  };
+  stream.once('finish', () => setImmediate(closeIfAnswered));
+  stream.once('wantTrailers', () => setImmediate(closeIfAnswered));
+}
+
+const TWO_MESSAGES = 'must be one message';
+const MANY_COMPRESSED = `must bring at most ${MAX_COMPRESSED_AT_ONCE} compressed messages at once`;
+
+/** grpc-js would decompress and read all that follow as well, thousands in a piece of 16 KiB. */
+function oneMessage(): (messages: readonly Buffer[]) => void {
+  let seen = 0;
+  return (messages) => {
+    seen += messages.length;
+    if (seen > 1) throw new Error(TWO_MESSAGES);
+  };
+}
+
+/** grpc-js decompresses all that a piece brings at once, each with buffers of its own. */
+function fewCompressed(): (messages: readonly Buffer[]) => void {
+  return (messages) => {
+    const compressed = messages.filter(isCompressed).length;
+    if (compressed > MAX_COMPRESSED_AT_ONCE) throw new Error(MANY_COMPRESSED);
+  };
+}
+
+/** Lets a request pass to its handler when it is a whole message; says when it has ended. */
 function onlyRequest(refuse: (error: unknown) => void, ended: () => void): ServerListener {
   let messages = 0;
   return new ServerListenerBuilder()
     .withOnReceiveMessage((message, next) => {
       messages += 1;
-      if (messages > 1) refuse(fieldInvalid('request', 'must be one message'));
-      else next(message);
+      next(message);
     })
     .withOnReceiveHalfClose((next) => {
       ended();
@@ -77,7 +117,7 @@ function onlyRequest(refuse: (error: unknown) => void, ended: () => void): Serve
 function answerInOurWords(
   method: string,
   call: ServerInterceptingCallInterface,
-  { random, log }: CallGuardOptions,
+  { random, log, observer }: CallGuardOptions,
 ) {
   const send = call.sendStatus.bind(call);
   let requestId = '';
@@ -86,6 +126,7 @@ function answerInOurWords(
   const tell = (failure: Failure, cause: unknown): Told => {
     const { code, message, metadata, outcome, reference } = failure;
     if (requestId !== '') metadata.set(REQUEST_ID_KEY, requestId);
+    observer?.refused(status[code]);
     if (reference === undefined) log.info({ method, outcome, requestId }, 'a call was refused');
     else log.error({ err: cause, reference, method, requestId }, 'a call failed unexpectedly');
     return { code, details: message, metadata };
@@ -107,7 +148,8 @@ function answerInOurWords(
         ...listener,
         onReceiveMetadata: (metadata: Metadata, pass: (metadata: Metadata) => void) => {
           requestId = requestIdOf(metadata);
-          pass(metadata);
+          if (sizeOf(metadata) <= MAX_METADATA_BYTES) pass(metadata);
+          else refuse(fieldInvalid('metadata', `must have at most ${MAX_METADATA_BYTES} bytes`));
         },
       });
     },
@@ -127,6 +169,14 @@ function answerInOurWords(
   return { refuse, responder };
 }
 
+function sizeOf(metadata: Metadata): number {
+  let size = 0;
+  for (const name of Object.keys(metadata.getMap())) {
+    for (const value of metadata.get(name)) size += name.length + value.length;
+  }
+  return size;
+}
+
 /** What grpc-js made of a request that it could not read. */
 function unread(
   told: Told,
@@ -140,6 +190,9 @@ function unread(
       // gRPC prescribes this status, and an answer that lists the encodings there are.
       return tell(bareFailure(told.code, 'the encoding of the message is not known'), undefined);
     case status.RESOURCE_EXHAUSTED:
+      if (told.details === TWO_MESSAGES || told.details === MANY_COMPRESSED) {
+        return explain(fieldInvalid('request', told.details));
+      }
       return explain(fieldInvalid('request', `must have at most ${MAX_REQUEST_BYTES} bytes`));
     default:
       return told.details?.includes('grpc-timeout') === true

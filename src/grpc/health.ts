@@ -7,11 +7,13 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../generated/grpc/health/v1/health.js';
 import type { ServiceRegistration } from './auth-rpcs.js';
+import { createStreamSlots } from './stream-slots.js';
 
-/** Watches at once; more are refused. One per load balancer or prober is plenty. */
-const MAX_WATCHES = 256;
-/** Of one connection, so that a single one, which needs no key, does not shut out every prober. */
-const MAX_WATCHES_PER_CONNECTION = 8;
+/**
+ * Watches at once; more are refused. One per load balancer or prober is plenty, and since they need no
+ * key, neither one connection nor one address may shut out every prober.
+ */
+const WATCHES = { inAll: 1_024, perAddress: 256, perConnection: 8 };
 
 type Watching = ServerWritableStream<HealthCheckRequest, HealthCheckResponse>;
 
@@ -31,8 +33,8 @@ export interface Health {
  */
 export function createHealth(services: readonly string[]): Health {
   const known = new Set(['', ...services]);
-  /** Each with its connection, which a watch that has ended cannot name any more. */
-  const watches = new Map<Watching, string>();
+  const watches = new Set<Watching>();
+  const slots = createStreamSlots(WATCHES);
   let serving = true;
   let drained = false;
 
@@ -40,11 +42,19 @@ export function createHealth(services: readonly string[]): Health {
     if (!known.has(service)) return { status: ServingStatus.SERVICE_UNKNOWN };
     return { status: serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING };
   };
+  /** Whoever reads nothing would have every change kept for it. */
+  const dismiss = (watch: Watching): void => {
+    watches.delete(watch);
+    const code = status.RESOURCE_EXHAUSTED;
+    watch.emit('error', { code, details: 'the statuses of this watch are not read' });
+  };
   const set = (next: boolean): void => {
     if (serving === next) return;
     serving = next;
-    for (const watch of watches.keys()) {
-      if (known.has(watch.request.service)) watch.write(answerFor(watch.request.service));
+    for (const watch of watches) {
+      if (!known.has(watch.request.service)) continue;
+      if (watch.writableNeedDrain) dismiss(watch);
+      else watch.write(answerFor(watch.request.service));
     }
   };
 
@@ -55,17 +65,19 @@ export function createHealth(services: readonly string[]): Health {
       else respond({ code: status.NOT_FOUND, details: 'no service of this name' });
     },
     watch: (call) => {
-      // Address and port: while they are open, no two connections share them.
-      const connection = call.getPeer();
-      const own = [...watches.values()].filter((other) => other === connection).length;
-      if (drained || watches.size >= MAX_WATCHES || own >= MAX_WATCHES_PER_CONNECTION) {
+      const giveBack = drained ? undefined : slots.take(call.getPeer());
+      if (giveBack === undefined) {
         const code = drained ? status.UNAVAILABLE : status.RESOURCE_EXHAUSTED;
         call.emit('error', { code, details: 'this server takes no further watches' });
         return;
       }
-      watches.set(call, connection);
-      call.on('close', () => watches.delete(call));
-      call.on('cancelled', () => watches.delete(call));
+      watches.add(call);
+      const forget = (): void => {
+        watches.delete(call);
+        giveBack();
+      };
+      call.on('close', forget);
+      call.on('cancelled', forget);
       call.write(answerFor(call.request.service));
     },
     list: (_call, respond) => {
@@ -86,7 +98,7 @@ export function createHealth(services: readonly string[]): Health {
       if (drained) return;
       drained = true;
       set(false);
-      for (const watch of watches.keys()) watch.end();
+      for (const watch of watches) watch.end();
       watches.clear();
     },
   };

@@ -7,6 +7,7 @@ export {
   type ServiceRegistration,
 } from './auth-rpcs.js';
 export type { CallFor, RpcCall } from './call-context.js';
+export type { EdgeObserver, RpcObserver } from './call-observer.js';
 export { type Descriptors, readDescriptors } from './descriptors.js';
 export { createHealth, type Health } from './health.js';
 export { registerReflection } from './reflection.js';
@@ -14,9 +15,9 @@ export {
   type GrpcServer,
   type GrpcServerOptions,
   openGrpcServer,
-  type TlsMaterial,
 } from './server.js';
 export { type SignInRpcDeps, signInRpcs } from './sign-in-rpcs.js';
 export { type SignUpRpcDeps, signUpRpcs } from './sign-up-rpcs.js';
+export type { TlsMaterial } from './tls-terminator.js';
 export type { EdgeDeps, Rpc } from './unary.js';
 export { type VerificationRpcDeps, verificationRpcs } from './verification-rpcs.js';

@@ -7,10 +7,13 @@ import {
 import { ServerReflectionService as AlphaService } from '../../generated/grpc/reflection/v1alpha/reflection.js';
 import type { ServiceRegistration } from './auth-rpcs.js';
 import type { Descriptors } from './descriptors.js';
+import { createStreamSlots, type StreamSlots } from './stream-slots.js';
 
 /** More than any tool asks to learn the whole contract. */
 const MAX_REQUESTS_PER_STREAM = 1_000;
 const MAX_STREAM_MS = 60_000;
+/** Each may hold an answer of the size of a file for a reader who takes his time. */
+const STREAMS = { inAll: 64, perAddress: 32, perConnection: 4 };
 
 type Answer = NonNullable<ServerReflectionResponse['messageResponse']>;
 type Handler = handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
@@ -21,15 +24,23 @@ type Handler = handleBidiStreamingCall<ServerReflectionRequest, ServerReflection
  * find a service whose file imports another. A file is sent alone; tools ask for its imports by name.
  */
 export function registerReflection(descriptors: Descriptors): readonly ServiceRegistration[] {
-  const implementation = { serverReflectionInfo: serveStream(descriptors) };
+  const implementation = {
+    serverReflectionInfo: serveStream(descriptors, createStreamSlots(STREAMS)),
+  };
   return [
     { definition: ServerReflectionService, implementation },
     { definition: AlphaService, implementation },
   ];
 }
 
-function serveStream(descriptors: Descriptors): Handler {
+function serveStream(descriptors: Descriptors, slots: StreamSlots): Handler {
   return (stream) => {
+    const giveBack = slots.take(stream.getPeer());
+    if (giveBack === undefined) {
+      const code = status.RESOURCE_EXHAUSTED;
+      stream.emit('error', { code, details: 'too many streams at once' });
+      return;
+    }
     let count = 0;
     const stop = (code: status, details: string): void => {
       stream.removeAllListeners('data');
@@ -41,14 +52,19 @@ function serveStream(descriptors: Descriptors): Handler {
       count += 1;
       if (count > MAX_REQUESTS_PER_STREAM) {
         stop(status.RESOURCE_EXHAUSTED, 'too many requests in one stream');
-      } else if (!stream.write(respond(descriptors, request))) {
-        // Whoever does not read its answers is not read either.
+      } else {
+        // Whoever does not read an answer gets no other: the stream's own buffer would take sixteen.
         stream.pause();
-        stream.once('drain', () => stream.resume());
+        stream.write(respond(descriptors, request), () => stream.resume());
       }
     });
     stream.on('end', () => stream.end());
-    stream.on('close', () => clearTimeout(timer));
+    const forget = (): void => {
+      clearTimeout(timer);
+      giveBack();
+    };
+    stream.on('close', forget);
+    stream.on('cancelled', forget);
   };
 }
 

@@ -1,41 +1,58 @@
+import { setTimeout as after } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, setLogger } from '@grpc/grpc-js';
 import { systemRandom } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 import type { ServiceRegistration } from './auth-rpcs.js';
 import { guardCalls } from './call-guard.js';
+import type { EdgeObserver } from './call-observer.js';
+import { Connections } from './connections.js';
 import type { Health } from './health.js';
-import { serverOptions } from './limits.js';
-
-/** PEM, as read from the files of the configuration. */
-export interface TlsMaterial {
-  readonly certificate: Buffer;
-  readonly key: Buffer;
-  /** With it, every client must show a certificate that one of these issued. */
-  readonly clientCa?: Buffer | undefined;
-}
+import { onSession } from './library-internals.js';
+import { type ConnectionLimits, connectionLimits, serverOptions } from './limits.js';
+import { type Listener, openListener } from './listener.js';
+import { reloadTls } from './tls-reload.js';
+import { type TlsMaterial, type TlsTerminator, terminateTls } from './tls-terminator.js';
+import { refuseUnknownMethods } from './unknown-methods.js';
 
 export interface GrpcServerOptions {
   /** `host:port`; `[::1]:0` for IPv6. Port 0 picks one. */
   readonly listenAddress: string;
   /** Absent: plaintext. */
   readonly tls?: TlsMaterial | undefined;
+  /** Reads the files of TLS anew, all together; rejects where they do not fit. Absent: they stay. */
+  readonly readTls?: (() => Promise<TlsMaterial | undefined>) | undefined;
+  /** How often they are read. */
+  readonly tlsPollMs?: number;
+  readonly connections?: Partial<ConnectionLimits>;
   readonly services: readonly ServiceRegistration[];
   readonly health: Health;
-  /** How long calls under way may take to finish after a stop. */
+  /** How long everything is still served after a stop, while health says no already. */
+  readonly drainNoticeMs?: number;
+  /** How long calls under way may take to finish after that. */
   readonly drainMs: number;
   /** The longest that a unary call may take, the arrival of its request included. */
   readonly callTimeoutMs: number;
   readonly log: Logger;
+  /** For the metrics. */
+  readonly observer?: EdgeObserver | undefined;
 }
 
 export interface GrpcServer extends AsyncDisposable {
   /** `host:port`, with the port that was picked. */
   readonly address: string;
+  /** Open now, those that are in the middle of a handshake included. */
+  readonly connections: number;
+  /** The end of the certificate in use; undefined in plaintext. */
+  readonly certificateExpiresAt: Date | undefined;
 }
 
+const TLS_POLL_MS = 10_000;
+
 /**
- * Binds and serves. Disposing drains: health says so first, no call begins any more, those under way
- * get `drainMs`, and what is left then is cut off.
+ * Binds and serves. Connections are taken, counted and decrypted here, and the gRPC library is handed
+ * what speaks HTTP/2. Disposing drains: health says so first, then nobody connects any more and
+ * each connection is told goodbye, calls under way get `drainMs`, and what is left then is cut off.
  */
 export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   setLogger(silenced(options.log));
@@ -44,13 +61,31 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
   for (const { definition, implementation } of [...options.services, options.health.registration]) {
     server.addService(definition, implementation);
   }
-  const port = await bind(server, options.listenAddress, credentials(options.tls));
-  const address = options.listenAddress.replace(/:\d+$/, `:${port}`);
+  refuseUnknownMethods(server);
+  const connections = new Connections(
+    { ...connectionLimits, ...options.connections },
+    systemRandom,
+  );
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  onSession(server, (session) => connections.attach(session));
+  const tls =
+    options.tls && terminate(options.tls, options, (socket) => injector.injectConnection(socket));
+  const listener = await openListener(options.listenAddress, (socket) => {
+    if (!connections.admit(socket)) return;
+    if (tls === undefined) injector.injectConnection(socket);
+    else tls.terminator.accept(socket);
+  });
   let closing: Promise<void> | undefined;
   return {
-    address,
+    address: listener.address,
+    get connections() {
+      return connections.count;
+    },
+    get certificateExpiresAt() {
+      return tls?.terminator.expiresAt;
+    },
     [Symbol.asyncDispose]: () => {
-      closing ??= close(server, address, options);
+      closing ??= close({ server, listener, connections, tls }, options);
       return closing;
     },
   };
@@ -62,43 +97,49 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
  */
 function silenced(log: Logger): Parameters<typeof setLogger>[0] {
   const note = (level: string) => () =>
-    log.debug({ level }, 'the gRPC library had something to say, which is not logged');
+    log.debug({ severity: level }, 'the gRPC library had something to say, which is not logged');
   return { error: note('error'), info: note('info'), debug: note('debug') };
 }
 
-function bind(server: Server, address: string, secrets: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, secrets, (error, port) => {
-      if (error === null) return resolve(port);
-      server.forceShutdown();
-      reject(new Error(`cannot listen on ${address}`, { cause: error }));
-    });
-  });
+interface Tls {
+  readonly terminator: TlsTerminator;
+  readonly reload: { stop(): void } | undefined;
 }
 
-function credentials(tls: TlsMaterial | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  const pair = { private_key: tls.key, cert_chain: tls.certificate };
-  return ServerCredentials.createSsl(tls.clientCa ?? null, [pair], tls.clientCa !== undefined);
+function terminate(
+  material: TlsMaterial,
+  { readTls, tlsPollMs, connections, log }: GrpcServerOptions,
+  onSecure: (socket: TLSSocket) => void,
+): Tls {
+  const handshakeMs = connections?.arrivalMs ?? connectionLimits.arrivalMs;
+  const terminator = terminateTls({ material, handshakeMs, log, onSecure });
+  if (readTls === undefined) return { terminator, reload: undefined };
+  const everyMs = tlsPollMs ?? TLS_POLL_MS;
+  return {
+    terminator,
+    reload: reloadTls({ current: material, terminator, read: readTls, everyMs, log }),
+  };
 }
 
 async function close(
-  server: Server,
-  address: string,
-  { health, drainMs, log }: GrpcServerOptions,
+  {
+    server,
+    listener,
+    connections,
+    tls,
+  }: { server: Server; listener: Listener; connections: Connections; tls: Tls | undefined },
+  { health, drainNoticeMs = 0, drainMs, log }: GrpcServerOptions,
 ): Promise<void> {
   health.drain();
-  // First, while it still knows every connection: it says goodbye to each, and cuts off after
-  // `drainMs` what is left. `forceShutdown` ends no connection while channelz is off (grpc-js 1.14).
-  server.drain(address, drainMs);
-  const warning = setTimeout(() => {
-    log.warn({ drainMs }, 'calls were still under way at the end of the drain, and were cut off');
-  }, drainMs);
-  await new Promise<void>((resolve) => {
-    server.tryShutdown((error) => {
-      if (error !== undefined) log.warn({ err: error }, 'the server did not close cleanly');
-      resolve();
-    });
-  });
-  clearTimeout(warning);
+  if (drainNoticeMs > 0) await after(drainNoticeMs);
+  tls?.reload?.stop();
+  listener.stop();
+  const cut = await connections.drain(drainMs);
+  if (cut > 0) {
+    log.warn(
+      { drainMs, calls: cut },
+      'calls were still under way at the end of the drain, and were cut off',
+    );
+  }
+  server.forceShutdown();
 }

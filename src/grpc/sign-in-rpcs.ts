@@ -11,7 +11,7 @@ import {
   signIn,
   signOut,
 } from '../sign-in/index.js';
-import { sourceCharges } from '../throttling/index.js';
+import { rememberSource, sourceCharges, type Throttle } from '../throttling/index.js';
 import { authRpc } from './auth-rpcs.js';
 import { given, required, together } from './parse.js';
 import { toIntrospection, toTokenSetMessage } from './token-mapper.js';
@@ -19,7 +19,10 @@ import { toIntrospection, toTokenSetMessage } from './token-mapper.js';
 export type SignInRpcDeps = SignInDeps &
   RefreshSessionDeps &
   SignOutDeps &
-  IntrospectTokenDeps & { readonly signingKeys: Pick<SigningKeys, 'jwks'> };
+  IntrospectTokenDeps & {
+    readonly signingKeys: Pick<SigningKeys, 'jwks'>;
+    readonly throttle: Pick<Throttle, 'remember'>;
+  };
 
 /** Ours has about 120 characters; a longer text is some other token and not a field gone wrong. */
 const MAX_REFRESH_TOKEN = 4_096;
@@ -35,10 +38,12 @@ export function signInRpcs(deps: SignInRpcDeps) {
           scope: () => parseScope('scope', request.scope),
           region: () => given(request.region),
         }),
+      admit: (call) => deps.hasher.admit(call),
       charges: (_input, call) => sourceCharges('signInsPerSource', call),
       run: async (input, call) => {
         const done = await signIn(deps, call, input);
         call.attribute(done.accountId);
+        if (done.address !== undefined) rememberSource(deps.throttle, done.address, call);
         return done;
       },
       toResponse: ({ accountId, tokens }) => ({ accountId, tokens: toTokenSetMessage(tokens) }),

@@ -58,13 +58,14 @@ export function signUpRpcs(deps: SignUpRpcDeps) {
           requestId: () => optionalUuid('request_id', request.requestId),
         });
       },
+      admit: (call) => deps.hasher.admit(call),
       charges: (_input, call) => [
         ...sourceCharges('signUpsPerSource', call),
         { limiter: 'signUpsInAll', key: '' },
       ],
-      sends: ({ email, phone }) => [
-        ...(email === undefined ? [] : sendCharges('email', email)),
-        ...(phone === undefined ? [] : sendCharges('sms', phone)),
+      sends: ({ email, phone }, call) => [
+        ...(email === undefined ? [] : sendCharges('email', email, call)),
+        ...(phone === undefined ? [] : sendCharges('sms', phone, call)),
       ],
       run: async (input, call) => {
         const done = await signUp(deps, call, input);

@@ -4,9 +4,15 @@ import {
   Metadata,
   type ServerUnaryCall,
   type sendUnaryData,
+  status,
 } from '@grpc/grpc-js';
 import type { AccessLog } from '../audit/index.js';
-import { type Caller, callerNotAllowed, callerUnknown } from '../callers/index.js';
+import {
+  type Caller,
+  type CallerDirectory,
+  callerNotAllowed,
+  callerUnknown,
+} from '../callers/index.js';
 import type { Person } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import { negotiateLocale } from '../core/contact.js';
@@ -31,10 +37,12 @@ import {
   requestIdOf,
   sourceOf,
 } from './call-context.js';
+import { type EdgeObserver, type Ending, observeRpc, UNANSWERED } from './call-observer.js';
 import { type Watch, watchCall } from './deadline.js';
 import { decode } from './parse.js';
 import type { PersonNeed, RpcPolicy } from './rpc-policies.js';
 import { failureOf, wholeSeconds } from './status-details.js';
+import { certificateNamesOf } from './tls-terminator.js';
 
 /**
  * One RPC as a service file writes it: parse → call → map. Methods, so that a list of RPCs can forget
@@ -49,6 +57,8 @@ export interface Rpc<
 > {
   /** Judges shapes alone. Throws a `DomainError`; then nothing is charged (P2). */
   parse(request: Request, call: CallFor<Need>): Input;
+  /** Refuses what would be shed later, before it costs anything; disposed of when the call has ended. */
+  admit?(call: CallFor<Need>): Disposable;
   /** Soft limits of its own, consumed in one round trip with the edge's. */
   charges?(input: Input, call: CallFor<Need>): readonly Charge[];
   /** What its messages cost: consumed together with the charges, given back where none was sent. */
@@ -63,9 +73,9 @@ export interface EdgeDeps {
   readonly random: Random;
   readonly log: Logger;
   readonly audit: Pick<AccessLog, 'record'>;
-  /** Finds a calling service by its key. */
-  readonly callers: { find(key: string): Promise<Caller | undefined> };
-  /** Whether calls without a key are served; they may use every group. */
+  /** Finds a calling service by its key, or by what its certificate says. */
+  readonly callers: Pick<CallerDirectory, 'find' | 'findByCertificate'>;
+  /** Whether calls are served that show nothing that names a caller; they may use every group. */
   readonly allowAnonymousCallers: boolean;
   /** Throws `ACCESS_TOKEN_INVALID` for whatever is not a good token. */
   verifyAccessToken(token: string): Promise<Person>;
@@ -75,6 +85,8 @@ export interface EdgeDeps {
   admitLocally(charges: readonly Charge[]): Promise<Receipt>;
   /** The longest that a call may take. */
   readonly callTimeoutMs: number;
+  /** For the metrics. */
+  readonly observer?: EdgeObserver;
 }
 
 /** An RPC as the adapter runs it. */
@@ -95,6 +107,7 @@ class OpenCall implements RpcCall {
   caller = '';
   source = '';
   sourceIsLocal = false;
+  sourceIsCaller = false;
   person: Person | undefined;
   accountId: string | undefined;
   retryAfter: number | undefined;
@@ -110,9 +123,10 @@ class OpenCall implements RpcCall {
     this.signal = watch.signal;
   }
 
-  comesFrom({ source, sourceIsLocal }: ReturnType<typeof sourceOf>): void {
+  comesFrom({ source, sourceIsLocal, sourceIsCaller }: ReturnType<typeof sourceOf>): void {
     this.source = source;
     this.sourceIsLocal = sourceIsLocal;
+    this.sourceIsCaller = sourceIsCaller;
   }
 
   // Fields, not methods: a handler may take them out of the call.
@@ -141,27 +155,34 @@ export function unary<Need extends PersonNeed, Request, Response>(
   definition: UnaryDefinition<Need, Request, Response>,
   deps: EdgeDeps,
 ): handleUnaryCall<Buffer, Response> {
+  const observe = observeRpc(definition.method, deps.observer);
   return (wire, respond) => {
+    const observed = observe((name) => only(wire.metadata, name));
     let open = true;
-    const answer = (send: () => void): void => {
+    const answer = (send: () => Ending): void => {
       if (!open) return;
       open = false;
       watch.stop();
+      let ending = UNANSWERED;
       try {
-        send();
+        ending = observed.run(send);
       } catch (error) {
         deps.log.error({ err: error, method: definition.method }, 'a call could not be answered');
       }
+      observed.ended(ending, (performance.now() - call.startedAt) / 1_000);
     };
     const fail = (error: unknown): void =>
       answer(() => answerFailure(definition.method, deps, call, respond, error));
     const watch = watchCall(wire, deps.clock, deps.callTimeoutMs, fail);
     const call = new OpenCall(requestIdOf(wire.metadata), wire.metadata, watch);
     // Statements stop with the call, wherever they are made.
-    withSignal(watch.signal, () => serve(definition, deps, wire, call)).then(
-      (response) => answer(() => answerSuccess(definition.method, deps, call, respond, response)),
-      fail,
-    );
+    const work = () => withSignal(watch.signal, () => serve(definition, deps, wire, call));
+    observed
+      .run(work)
+      .then(
+        (response) => answer(() => answerSuccess(definition.method, deps, call, respond, response)),
+        fail,
+      );
   };
 }
 
@@ -173,7 +194,7 @@ async function serve<Need extends PersonNeed, Request, Response>(
 ): Promise<Response> {
   const peer = wire.getPeer();
   call.comesFrom(sourceOf(wire.metadata, peer, false));
-  const caller = await identifyCaller(wire.metadata, deps);
+  const caller = await identifyCaller(wire, deps);
   if (caller !== undefined) {
     call.caller = caller.name;
     if (!caller.rpcGroups.has(policy.group)) throw callerNotAllowed(policy.group);
@@ -186,6 +207,7 @@ async function serve<Need extends PersonNeed, Request, Response>(
   // The two steps above made good what the policy promises of the call.
   const promised = call as unknown as CallFor<Need>;
   const input = rpc.parse(decode(wire.request, read), promised);
+  using _place = rpc.admit?.(promised);
   const own = callCharges(method, policy, call);
   const sends = rpc.sends?.(input, promised) ?? [];
   const charges = [...own, ...(rpc.charges?.(input, promised) ?? []), ...sends];
@@ -196,8 +218,22 @@ async function serve<Need extends PersonNeed, Request, Response>(
   return rpc.toResponse(await spendOnSends(receipt, sends, work, () => call.nothingSent));
 }
 
-async function identifyCaller(metadata: Metadata, deps: EdgeDeps): Promise<Caller | undefined> {
-  const shown = metadata.get(CALLER_KEY);
+/**
+ * A certificate that stands for a caller says who calls, and then no key is looked at: one that leaked is
+ * of no use on another's connection. A certificate that is good and names nobody leaves it to the key.
+ */
+async function identifyCaller(
+  wire: Pick<ServerUnaryCall<Buffer, unknown>, 'metadata' | 'getAuthContext'>,
+  deps: EdgeDeps,
+): Promise<Caller | undefined> {
+  const names = certificateNamesOf(wire.getAuthContext()?.sslPeerCertificate);
+  if (names.length > 0) {
+    const named = await deps.callers.findByCertificate(names);
+    // A disabled caller, or a choice of two: nobody, and not an anonymous one.
+    if (named === 'refused') throw callerUnknown();
+    if (named !== undefined) return named;
+  }
+  const shown = wire.metadata.get(CALLER_KEY);
   if (shown.length === 0) {
     if (deps.allowAnonymousCallers) return undefined;
     throw callerUnknown();
@@ -239,12 +275,13 @@ function answerSuccess<Response>(
   call: OpenCall,
   respond: sendUnaryData<Response>,
   response: Response,
-): void {
+): Ending {
   const trailers = new Metadata();
   trailers.set(REQUEST_ID_KEY, call.requestId);
   if (call.retryAfter !== undefined) trailers.set(RETRY_AFTER_KEY, String(call.retryAfter));
   respond(null, response, trailers);
   record(method, deps, call, 'OK');
+  return { code: status.OK, outcome: 'OK' };
 }
 
 function answerFailure<Response>(
@@ -253,7 +290,7 @@ function answerFailure<Response>(
   call: OpenCall,
   respond: sendUnaryData<Response>,
   error: unknown,
-): void {
+): Ending {
   const { code, message, metadata, outcome, reference } = failureOf(error, deps.random);
   metadata.set(REQUEST_ID_KEY, call.requestId);
   respond({ code, details: message, metadata });
@@ -262,6 +299,7 @@ function answerFailure<Response>(
     deps.log.error({ err: error, reference, method, requestId }, 'a call failed unexpectedly');
   }
   record(method, deps, call, outcome);
+  return { code, outcome };
 }
 
 function record(method: string, deps: EdgeDeps, call: OpenCall, outcome: string): void {

@@ -10,7 +10,7 @@ import { type Challenge, parseCode } from '../challenges/index.js';
 import type { Person, PersonCall } from '../core/call.js';
 import { type Channel, type PhonePolicy, parseEmail, parsePhone } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
-import { sendCharges } from '../throttling/index.js';
+import { rememberSource, sendCharges } from '../throttling/index.js';
 import { toIdentifierMessage } from './account-mapper.js';
 import { authRpc } from './auth-rpcs.js';
 import type { RpcCall } from './call-context.js';
@@ -36,7 +36,7 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
           },
           requestId: () => optionalUuid('request_id', request.requestId),
         }),
-      sends: (input) => chargesOfSend(input),
+      sends: chargesOfSend,
       run: (input, call) => send(deps, call, input),
       toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
     }),
@@ -54,7 +54,7 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
           },
           requestId: () => optionalUuid('request_id', request.requestId),
         }),
-      sends: (input) => chargesOfSend(input),
+      sends: chargesOfSend,
       run: (input, call) => send(deps, call, input),
       toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
     }),
@@ -72,8 +72,8 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
 }
 
 /** Where no address is named, the use-case finds it and charges it then. */
-function chargesOfSend(input: { channel: Channel; destination: string | undefined }) {
-  return input.destination === undefined ? [] : sendCharges(input.channel, input.destination);
+function chargesOfSend({ channel, destination }: SendVerificationCodeInput, call: RpcCall) {
+  return destination === undefined ? [] : sendCharges(channel, destination, call);
 }
 
 async function send(
@@ -112,5 +112,6 @@ async function confirm(
 ): Promise<ConfirmedIdentifier> {
   const confirmed = await confirmIdentifier(deps, call, input);
   call.attribute(confirmed.accountId);
+  rememberSource(deps.throttle, confirmed.identifier.value, call);
   return confirmed;
 }

@@ -8,6 +8,8 @@ export interface SideServerOptions {
   jwks(): string;
   /** Whether calls can be served now: the database answers and no drain has begun. */
   ready(): boolean;
+  /** The metrics, in the text format of Prometheus. */
+  metrics(): Promise<string>;
 }
 
 export interface SideServer extends AsyncDisposable {
@@ -24,6 +26,8 @@ const MAX_HEADERS = 64;
 const MAX_CONNECTIONS = 256;
 /** Of one remote address; a prober needs one, and a scraper a few. */
 const MAX_CONNECTIONS_PER_ADDRESS = 32;
+/** For so long whoever asks for the metrics gets the same page: a flood of scrapes costs four a second. */
+const METRICS_MS = 250;
 
 interface Page {
   readonly status: number;
@@ -32,8 +36,12 @@ interface Page {
   readonly body: string;
 }
 
-/** The HTTP port: the key set for proxies and verifiers, and health for probes. It reads no request body. */
-export async function openSideServer(options: SideServerOptions): Promise<SideServer> {
+/**
+ * The HTTP port: the key set for proxies and verifiers, health for probes, and metrics for scrapers.
+ * It reads no request body.
+ */
+export async function openSideServer(given: SideServerOptions): Promise<SideServer> {
+  const options = { ...given, metrics: onceInAWhile(() => given.metrics()) };
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -43,7 +51,7 @@ export async function openSideServer(options: SideServerOptions): Promise<SideSe
       keepAliveTimeout: 5 * SECOND,
       connectionsCheckingInterval: SECOND,
     },
-    (request, response) => serve(options, request, response),
+    (request, response) => void serve(options, request, response),
   );
   server.maxHeadersCount = MAX_HEADERS;
   boundConnections(server);
@@ -82,12 +90,13 @@ function boundConnections(server: Server): void {
   });
 }
 
-function serve(
+/** Never rejects. */
+async function serve(
   options: SideServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
-): void {
-  const { status, type, cacheControl, body } = pageOf(options, request);
+): Promise<void> {
+  const { status, type, cacheControl, body } = await pageOf(options, request);
   response.writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),
@@ -100,7 +109,10 @@ function serve(
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-function pageOf(options: SideServerOptions, { method, url = '' }: IncomingMessage): Page {
+function pageOf(
+  options: SideServerOptions,
+  { method, url = '' }: IncomingMessage,
+): Page | Promise<Page> {
   if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD');
   switch (url.split('?', 1)[0]) {
     case '/.well-known/jwks.json':
@@ -109,6 +121,8 @@ function pageOf(options: SideServerOptions, { method, url = '' }: IncomingMessag
       return text(200, 'ok');
     case '/readyz':
       return options.ready() ? text(200, 'ready') : text(503, 'not ready');
+    case '/metrics':
+      return metricsPage(options);
     default:
       return text(404, 'not found');
   }
@@ -126,6 +140,27 @@ function keySet({ jwks }: SideServerOptions): Page {
     // No keys yet: they are read from the database at start.
     return text(503, 'no keys yet');
   }
+}
+
+async function metricsPage({ metrics }: SideServerOptions): Promise<Page> {
+  try {
+    const type = 'text/plain; version=0.0.4; charset=utf-8';
+    return { status: 200, type, cacheControl: 'no-store', body: await metrics() };
+  } catch {
+    return text(503, 'no metrics now');
+  }
+}
+
+/** One run at a time, whose result holds for a moment. */
+function onceInAWhile(render: () => Promise<string>): () => Promise<string> {
+  let page: Promise<string> | undefined;
+  const forget = (): void => {
+    page = undefined;
+  };
+  return () => {
+    page ??= render().finally(() => setTimeout(forget, METRICS_MS).unref());
+    return page;
+  };
 }
 
 function text(status: number, body: string): Page {

@@ -1,4 +1,4 @@
-import { hash, parseOptions, verify } from '@node-rs/argon2';
+import { type Options, parseOptions } from '@node-rs/argon2';
 
 /** The cost of one Argon2id computation. */
 export interface Argon2Parameters {
@@ -51,21 +51,17 @@ export interface Argon2 {
   verify(encoded: string, password: string, secret: Buffer | undefined): Promise<boolean>;
 }
 
-export const nativeArgon2: Argon2 = {
-  hash: (password, salt, parameters, secret) =>
-    hash(password, {
-      algorithm: ARGON2ID,
-      version: VERSION_1_3,
-      memoryCost: parameters.memoryKib,
-      timeCost: parameters.iterations,
-      parallelism: parameters.parallelism,
-      outputLen: OUTPUT_BYTES,
-      salt,
-      ...(secret === undefined ? {} : { secret }),
-    }),
-  verify: (encoded, password, secret) =>
-    verify(encoded, password, secret === undefined ? {} : { secret }),
-};
+/** How hashes are made today, but for salt and pepper. */
+export function hashOptions(parameters: Argon2Parameters): Options {
+  return {
+    algorithm: ARGON2ID,
+    version: VERSION_1_3,
+    memoryCost: parameters.memoryKib,
+    timeCost: parameters.iterations,
+    parallelism: parameters.parallelism,
+    outputLen: OUTPUT_BYTES,
+  };
+}
 
 /** What a stored hash says of itself. */
 interface StoredArgon2 {

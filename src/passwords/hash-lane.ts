@@ -1,4 +1,6 @@
+import { performance } from 'node:perf_hooks';
 import type { Clock } from '../core/clock.js';
+import { traced } from '../core/tracing.js';
 import { overloaded } from './errors.js';
 
 /** The call on whose behalf work is done. */
@@ -19,15 +21,29 @@ export interface HashLane {
    * @throws OVERLOADED before any work is done, the signal's reason, or what `work` throws.
    */
   run<T>(context: WorkContext, work: () => Promise<T>): Promise<T>;
-  /** Throws OVERLOADED where `run` would shed at this moment: for what comes before the work. */
-  admit(context: WorkContext): void;
+  /**
+   * Keeps a place in the queue for a call that has other things to do first: its `run` takes it. What
+   * it does not need is given back by disposing, and by its signal. Without it, calls that
+   * arrive while one makes a round trip would all find the same place free, and be shed only after it.
+   *
+   * @throws OVERLOADED where `run` would shed at this moment.
+   */
+  admit(context: WorkContext): Disposable;
   readonly depth: HashLaneDepth;
 }
 
 /** For the metrics: how full the lane is at this moment. */
 export interface HashLaneDepth {
   readonly running: number;
+  /** Places that are kept for calls still on their way are not counted. */
   readonly queued: number;
+}
+
+/** For the metrics: told as work goes through the lane, in seconds that no step of the clock moves. */
+export interface HashLaneObserver {
+  waited(seconds: number): void;
+  hashed(seconds: number): void;
+  shed(): void;
 }
 
 export interface HashLaneOptions {
@@ -36,6 +52,7 @@ export interface HashLaneOptions {
   readonly clock: Clock;
   /** What one hash is taken to cost before the first has been measured, in milliseconds. */
   readonly estimateMs?: number;
+  readonly observer?: HashLaneObserver | undefined;
 }
 
 interface Waiter {
@@ -46,21 +63,16 @@ interface Waiter {
 
 const DEFAULT_ESTIMATE_MS = 30;
 const MAX_RETRY_SECONDS = 60;
-
 /**
- * How many hashes may run at once. Argon2 runs on libuv's pool, which WebCrypto (token
- * signatures), DNS and the file system share: whatever the operator sets, two of its threads stay
- * free of hashes, so that those never queue behind them. (A pool of fewer than three threads
- * cannot keep that promise, and still hashes one at a time.)
+ * A call is let in where its hash is expected within this share of its time. Trips before and after take
+ * the rest, and under load they take long: let in at the last moment, calls were hashed for and then
+ * too late all the same, nearly half of them.
  */
-export function hashConcurrency(cores: number, poolSize: number): number {
-  return Math.max(1, Math.min(cores, poolSize - 2));
-}
+const SHARE_OF_TIME = 0.5;
 
 /**
- * The process is started with `UV_THREADPOOL_SIZE` = cores + 4 and the lane with
- * `hashConcurrency(cores, poolSize)`: the queue is here, where deadlines are known and the length
- * is bounded, and never in libuv's pool, where everything else would wait in it too.
+ * As many permits as there are hashing threads (`argon2-threads.ts`): the queue is here, where
+ * deadlines are known and the length is bounded, and nowhere else.
  *
  * There are no timers. A queued call that runs out of time is ended by its signal, or found too
  * late when its turn comes.
@@ -74,13 +86,24 @@ export function createHashLane(options: HashLaneOptions): HashLane {
     nowMs: () => options.clock.now().getTime(),
     cost: createAverage(options.estimateMs ?? DEFAULT_ESTIMATE_MS),
     queue: new Set(),
+    places: new Map(),
+    refusals: new Map(),
     running: 0,
+    observer: options.observer,
   };
   return {
-    run: (context, work) => enter(state, context, work),
-    admit: ({ deadline }) => {
-      if (isHopeless(state, deadlineOf(deadline))) throw refusal(state);
-    },
+    // One span for the wait and the hash: an event in it says where the one ends.
+    run: (context, work) =>
+      traced(
+        'password hash',
+        () => ({ 'countersign.hash.ahead': state.running + state.queue.size }),
+        (notes) =>
+          enter(state, context, () => {
+            notes.addEvent('turn');
+            return work();
+          }),
+      ),
+    admit: (context) => keepPlace(state, context),
     get depth() {
       return { running: state.running, queued: state.queue.size };
     },
@@ -94,7 +117,12 @@ interface LaneState {
   readonly cost: MovingAverage;
   /** Insertion order is arrival order, and a caller that leaves is removed without a search. */
   readonly queue: Set<Waiter>;
+  /** By the signal of the call they are kept for: how to give each back. */
+  readonly places: Map<AbortSignal, () => void>;
+  /** By their seconds: thrown by the thousand when there is least time to record a stack for each. */
+  readonly refusals: Map<number, Error>;
   running: number;
+  readonly observer: HashLaneObserver | undefined;
 }
 
 function enter<T>(
@@ -105,15 +133,23 @@ function enter<T>(
   return new Promise<T>((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const deadlineMs = deadlineOf(deadline);
-    if (isHopeless(state, deadlineMs)) return reject(refusal(state));
+    const place = state.places.get(signal);
+    place?.();
+    // Those whose places were kept after its own are not before it.
+    const kept = place === undefined ? state.places.size : 0;
+    if (isHopeless(state, deadlineMs, kept)) return reject(refusal(state));
     const leave = (): void => {
       state.queue.delete(waiter);
       reject(signal.reason);
     };
     const stay = (): void => signal.removeEventListener('abort', leave);
+    const cameAt = performance.now();
     const waiter: Waiter = {
       deadlineMs,
-      start: () => void hold(state, work).finally(stay).then(resolve, reject),
+      start: () => {
+        state.observer?.waited(secondsSince(cameAt));
+        void hold(state, work).finally(stay).then(resolve, reject);
+      },
       refuse: () => {
         stay();
         reject(refusal(state));
@@ -129,34 +165,57 @@ function deadlineOf(deadline: Date | undefined): number {
   return deadline?.getTime() ?? Number.POSITIVE_INFINITY;
 }
 
-/** Whether a call that arrives now would be served too late, or find no place. */
-function isHopeless(state: LaneState, deadlineMs: number): boolean {
+function keepPlace(state: LaneState, { deadline, signal }: WorkContext): Disposable {
+  signal.throwIfAborted();
+  // One each: a call that asks twice does not stand in its own way.
+  state.places.get(signal)?.();
+  const now = state.nowMs();
+  const inTimeMs = now + SHARE_OF_TIME * (deadlineOf(deadline) - now);
+  if (isHopeless(state, inTimeMs, state.places.size)) throw refusal(state);
+  const giveBack = (): void => {
+    signal.removeEventListener('abort', giveBack);
+    state.places.delete(signal);
+  };
+  state.places.set(signal, giveBack);
+  signal.addEventListener('abort', giveBack, { once: true });
+  return { [Symbol.dispose]: giveBack };
+}
+
+/** Whether a call that arrives now, behind `kept` places, would be served too late, or find none. */
+function isHopeless(state: LaneState, deadlineMs: number, kept: number): boolean {
   const { running, concurrency, queue, queueLimit, cost } = state;
   const now = state.nowMs();
+  const ahead = running + queue.size + kept;
   // An idle lane judges by no estimate: a figure gone wrong (a clock that jumped, one slow
   // moment) would otherwise shed every call, and never be measured again.
-  if (running === 0) return deadlineMs <= now;
-  if (running < concurrency) return now + cost.ms() > deadlineMs;
-  if (queue.size >= queueLimit) return true;
-  const waitMs = ((queue.size + 1) * cost.ms()) / concurrency;
+  if (ahead === 0) return deadlineMs <= now;
+  const turn = ahead + 1 - concurrency;
+  if (turn > queueLimit) return true;
+  const waitMs = (Math.max(0, turn) * cost.ms()) / concurrency;
   return now + waitMs + cost.ms() > deadlineMs;
 }
 
 /** Asks the caller to come back when what is here now will be done. */
 function refusal(state: LaneState): Error {
+  state.observer?.shed();
   const drainMs = ((state.queue.size + state.running) * state.cost.ms()) / state.concurrency;
-  return overloaded(Math.min(Math.max(1, Math.ceil(drainMs / 1_000)), MAX_RETRY_SECONDS));
+  const seconds = Math.min(Math.max(1, Math.ceil(drainMs / 1_000)), MAX_RETRY_SECONDS);
+  const refused = state.refusals.get(seconds) ?? overloaded(seconds);
+  state.refusals.set(seconds, refused);
+  return refused;
 }
 
 async function hold<T>(state: LaneState, work: () => Promise<T>): Promise<T> {
   state.running += 1;
   const startedMs = state.nowMs();
+  const startedAt = performance.now();
   try {
     const result = await begin(work);
     state.cost.add(state.nowMs() - startedMs);
     return result;
   } finally {
     state.running -= 1;
+    state.observer?.hashed(secondsSince(startedAt));
     admitNext(state);
   }
 }
@@ -169,6 +228,10 @@ function admitNext(state: LaneState): void {
     if (state.nowMs() + state.cost.ms() > waiter.deadlineMs) waiter.refuse();
     else waiter.start();
   }
+}
+
+function secondsSince(startedAt: number): number {
+  return (performance.now() - startedAt) / 1_000;
 }
 
 /** Turns what `work` throws before its first await into a rejection like any other. */

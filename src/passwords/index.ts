@@ -1,8 +1,15 @@
 export type { Argon2, Argon2Parameters } from './argon2.js';
 export { ARGON2_FLOOR, checkArgon2Floor } from './argon2.js';
+export { startArgon2Threads } from './argon2-threads.js';
 export { isOverloaded, type PasswordReason } from './errors.js';
-export type { HashLane, HashLaneDepth, HashLaneOptions, WorkContext } from './hash-lane.js';
-export { createHashLane, hashConcurrency } from './hash-lane.js';
+export type {
+  HashLane,
+  HashLaneDepth,
+  HashLaneObserver,
+  HashLaneOptions,
+  WorkContext,
+} from './hash-lane.js';
+export { createHashLane } from './hash-lane.js';
 export type {
   PasswordHash,
   PasswordHasher,

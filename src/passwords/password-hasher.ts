@@ -1,7 +1,7 @@
 import type { Random } from '../core/ids.js';
 import type { KeyRing } from '../core/keys.js';
 import type { Argon2, Argon2Parameters } from './argon2.js';
-import { decoyArgon2, nativeArgon2, OUTPUT_BYTES, readArgon2, SALT_BYTES } from './argon2.js';
+import { decoyArgon2, OUTPUT_BYTES, readArgon2, SALT_BYTES } from './argon2.js';
 import type { HashLane, WorkContext } from './hash-lane.js';
 
 /** What an account keeps of its password (A4). */
@@ -19,8 +19,11 @@ export interface PasswordVerdict {
 }
 
 export interface PasswordHasher {
-  /** Throws OVERLOADED where a call would be shed at this moment: for what comes before the hash. */
-  admit(context: WorkContext): void;
+  /**
+   * For what comes before the hash: keeps a place in the lane for the call until it hashes, or until it is
+   * disposed of. @throws OVERLOADED where the call would be shed at this moment.
+   */
+  admit(context: WorkContext): Disposable;
   /** @throws OVERLOADED, or the signal's reason when the caller leaves. */
   hash(password: string, context: WorkContext): Promise<PasswordHash>;
   /**
@@ -43,8 +46,8 @@ export interface PasswordHasherDeps {
   readonly peppers: KeyRing | undefined;
   readonly lane: HashLane;
   readonly random: Random;
-  /** The computations, for tests that count them. */
-  readonly argon2?: Argon2;
+  /** The computations: threads of their own; tests count them. */
+  readonly argon2: Argon2;
 }
 
 /** What one verification has to compare with. */
@@ -61,7 +64,7 @@ const NO_MATCH: PasswordVerdict = { matches: false, outdated: false };
  * normal form is looked at again. Never call it inside a transaction.
  */
 export function createPasswordHasher(deps: PasswordHasherDeps): PasswordHasher {
-  const { parameters, peppers, lane, random, argon2 = nativeArgon2 } = deps;
+  const { parameters, peppers, lane, random, argon2 } = deps;
   const decoy = decoyArgon2(parameters, random.bytes(SALT_BYTES), random.bytes(OUTPUT_BYTES));
   const pepper = peppers?.current;
 

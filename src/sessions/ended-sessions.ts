@@ -22,6 +22,8 @@ export interface EndedSessions extends AsyncDisposable {
   poll(): Promise<void>;
   /** Age of the last successful poll. */
   staleForMs(): number;
+  /** Sessions and accounts that it remembers. */
+  readonly size: number;
 }
 
 export interface EndedSessionsDeps {
@@ -100,6 +102,9 @@ export async function createEndedSessions(deps: EndedSessionsDeps): Promise<Ende
     add,
     poll,
     staleForMs,
+    get size() {
+      return sessions.size + accounts.size;
+    },
     [Symbol.asyncDispose]: () => loop[Symbol.asyncDispose](),
   };
 }

@@ -20,6 +20,16 @@ export {
   type SuccessorToken,
 } from './refresh-token.js';
 export {
+  type ListedSigningKey,
+  listSigningKeys,
+  PUBLICATION_LEAD_SECONDS,
+  type RotationStep,
+  replaceSigningKeys,
+  rotateSigningKey,
+  type SigningKeyDeps,
+  stepSigningKeys,
+} from './rotate-signing-keys.js';
+export {
   type Grant,
   rolesOf,
   type SessionLifetime,

@@ -98,7 +98,7 @@ export function createRefreshTokens(deps: {
     },
     successorOf(presented) {
       const bytes = make(presented.sessionId, presented.generation + 1, presented.caller);
-      const nonce = random.bytes(SEAL_NONCE_BYTES);
+      const nonce = random.nonce(SEAL_NONCE_BYTES);
       return {
         token: write(bytes),
         hash: sha256(bytes),

@@ -6,7 +6,7 @@ import {
 } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import type { Random } from '../core/ids.js';
-import { type KeyRing, SEAL_NONCE_BYTES, seal, unseal } from '../core/keys.js';
+import { deriveKeyRing, type KeyRing, SEAL_NONCE_BYTES, seal, unseal } from '../core/keys.js';
 
 /**
  * The one algorithm of access tokens. A token's header is compared with it, never obeyed (rule 17).
@@ -28,15 +28,38 @@ export interface SealedSigningKey {
   readonly privateSealed: Buffer;
 }
 
+/** What seals the private parts, out of TOKEN_KEYS. */
+export function signingKeySeals(tokenKeys: KeyRing): KeyRing {
+  return deriveKeyRing(tokenKeys, 'signing-key');
+}
+
 export async function generateSigningKey(
   sealingKeys: KeyRing,
   random: Random,
 ): Promise<SealedSigningKey> {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { kid, publicJwk } = await signingKey(privateKey);
+  return { kid, publicJwk, privateSealed: sealPrivate(sealingKeys, random, kid, privateKey) };
+}
+
+/** The private part under the current key; rejects where none of the ring opens it. */
+export async function resealSigningKey(
+  sealingKeys: KeyRing,
+  random: Random,
+  stored: Pick<SealedSigningKey, 'kid' | 'privateSealed'>,
+): Promise<Buffer> {
+  const { kid, privateKey } = await openSigningKey(sealingKeys, stored);
+  return sealPrivate(sealingKeys, random, kid, privateKey);
+}
+
+function sealPrivate(
+  sealingKeys: KeyRing,
+  random: Random,
+  kid: string,
+  privateKey: KeyObject,
+): Buffer {
   const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
-  const privateSealed = seal(sealingKeys, random.bytes(SEAL_NONCE_BYTES), kid, pkcs8);
-  return { kid, publicJwk, privateSealed };
+  return seal(sealingKeys, random.nonce(SEAL_NONCE_BYTES), kid, pkcs8);
 }
 
 /**

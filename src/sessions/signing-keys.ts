@@ -1,10 +1,16 @@
 import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
-import { deriveKeyRing, type KeyRing } from '../core/keys.js';
+import type { KeyRing } from '../core/keys.js';
 import type { Logger } from '../core/logger.js';
 import type { Db } from '../db/index.js';
 import { repeat } from './repeat.js';
-import { generateSigningKey, openSigningKey, type SigningKey } from './signing-key.js';
+import { PUBLICATION_LEAD_SECONDS } from './rotate-signing-keys.js';
+import {
+  generateSigningKey,
+  openSigningKey,
+  type SigningKey,
+  signingKeySeals,
+} from './signing-key.js';
 import { insertFirstSigningKey, selectSigningKeys } from './signing-key-store.js';
 
 export interface SigningKeysDeps {
@@ -14,16 +20,20 @@ export interface SigningKeysDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /**
-   * How often the keys are read anew; a key must be published for longer than this before it signs.
-   */
+  /** How often the keys are read anew. */
   readonly reloadMs?: number;
 }
 
 /** The keys of access tokens, as all replicas share them. Answers from memory. */
 export interface SigningKeys extends AsyncDisposable {
-  /** The one that signs. */
+  /** The one that signs, as far as this process knows. */
   current(): SigningKey;
+  /**
+   * The same, to sign with. What was published since the keys were last read does not sign before its
+   * lead is over; who knows them from longer ago reads them first, lest a retired key should sign.
+   * Rejects where that fails.
+   */
+  signer(): Promise<SigningKey>;
   find(kid: string): SigningKey | undefined;
   /** JWK Set of all that are not retired; public parts only. */
   jwks(): string;
@@ -32,11 +42,20 @@ export interface SigningKeys extends AsyncDisposable {
 }
 
 interface Loaded {
-  readonly current: SigningKey;
+  readonly readAtMs: number;
+  /** The newest first; the last one signs already. */
+  readonly signers: readonly Signer[];
   readonly byKid: ReadonlyMap<string, SigningKey>;
   readonly jwks: string;
 }
 
+/** A key, and from when on it signs, by the process's own clock. */
+interface Signer {
+  readonly key: SigningKey;
+  readonly fromMs: number;
+}
+
+/** `PUBLICATION_LEAD_SECONDS` counts on it. */
 const RELOAD_MS = 30_000;
 
 /**
@@ -45,20 +64,24 @@ const RELOAD_MS = 30_000;
  */
 export async function createSigningKeys(deps: SigningKeysDeps): Promise<SigningKeys> {
   const { db, clock, random, log } = deps;
-  const sealingKeys = deriveKeyRing(deps.tokenKeys, 'signing-key');
+  const sealingKeys = signingKeySeals(deps.tokenKeys);
   const load = async (known?: Loaded): Promise<Loaded | undefined> => {
     const rows = await selectSigningKeys(db, clock);
+    const nowMs = clock.now().getTime();
     const byKid = new Map<string, SigningKey>();
-    let current: SigningKey | undefined;
+    const signers: Signer[] = [];
     for (const row of rows) {
       const stored = { kid: row.kid, privateSealed: row.private_sealed };
       const key = known?.byKid.get(row.kid) ?? (await openSigningKey(sealingKeys, stored));
       byKid.set(key.kid, key);
-      if (row.active) current ??= key;
+      signers.push({
+        key,
+        fromMs: row.active_in_ms <= 0 ? Number.NEGATIVE_INFINITY : nowMs + row.active_in_ms,
+      });
     }
-    if (current === undefined) return undefined;
+    if (!signers.some(({ fromMs }) => fromMs <= nowMs)) return undefined;
     const jwks = JSON.stringify({ keys: [...byKid.values()].map(({ publicJwk }) => publicJwk) });
-    return { current, byKid, jwks };
+    return { readAtMs: nowMs, signers, byKid, jwks };
   };
   const ensure = async (): Promise<Loaded> => {
     const found = await load();
@@ -83,8 +106,27 @@ export async function createSigningKeys(deps: SigningKeysDeps): Promise<SigningK
       );
     }),
   );
+  // By the clock, and not at the next reload: all processes change over together, and one that
+  // cannot read the keys for a while does too.
+  const current = (): SigningKey => {
+    const nowMs = clock.now().getTime();
+    const signer = loaded.signers.find(({ fromMs }) => fromMs <= nowMs);
+    if (signer === undefined) throw new Error('no signing key is active');
+    return signer.key;
+  };
+  /** Many may sign at once: one reads for all of them. */
+  let rereading: Promise<void> | undefined;
   return {
-    current: () => loaded.current,
+    current,
+    async signer() {
+      if (clock.now().getTime() - loaded.readAtMs > PUBLICATION_LEAD_SECONDS * 1_000) {
+        rereading ??= reload().finally(() => {
+          rereading = undefined;
+        });
+        await rereading;
+      }
+      return current();
+    },
     find: (kid) => loaded.byKid.get(kid),
     jwks: () => loaded.jwks,
     reload,

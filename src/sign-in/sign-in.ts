@@ -42,6 +42,8 @@ export interface SignInInput {
 
 export interface SignedIn {
   readonly accountId: string;
+  /** The email or phone, canonical, that it was done with. */
+  readonly address: string | undefined;
   readonly tokens: TokenSet;
 }
 
@@ -68,14 +70,14 @@ export async function signIn(deps: SignInDeps, call: Call, input: SignInInput): 
   );
   // What is no identifier stays out of the statement: PostgreSQL would refuse a NUL in it.
   const typed = { ...(identifier ?? { type: undefined, value: '' }), subject };
-  // Shed before anything is counted: a full lane must not use up anybody's tries.
-  deps.hasher.admit(call);
   const guess = await shielded(() => chargePassword(deps, typed));
   const verdict = await judge(deps, call, input.password, typed, guess);
   if (guess.lockedSeconds !== undefined) throw signInLocked(guess.lockedSeconds);
   if (!verdict.matches || guess.account === undefined) throw credentialsInvalid();
   const rehashed = verdict.outdated ? await rehash(deps, call, input.password) : undefined;
-  return begin(deps, call, input, { account: guess.account, typed, rehashed });
+  const signedIn = await begin(deps, call, input, { account: guess.account, typed, rehashed });
+  const address = typed.type === 'username' ? undefined : typed.value;
+  return { ...signedIn, address };
 }
 
 /** One verification whatever was found; a guess that the lane sheds all the same is not counted. */
@@ -118,7 +120,7 @@ async function begin(
     typed: TypedIdentifier;
     rehashed: PasswordHash | undefined;
   },
-): Promise<SignedIn> {
+): Promise<Omit<SignedIn, 'address'>> {
   const session = prepareSession(deps, { caller: call.caller, amr: ['pwd'] });
   // Completed although the caller may have left: the budgets must be cleared for the right password.
   const opened = await shielded(() =>

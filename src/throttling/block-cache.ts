@@ -1,3 +1,5 @@
+import { makeRoom } from './make-room.js';
+
 interface Block {
   readonly untilMs: number;
   readonly recheckAtMs: number;
@@ -45,10 +47,7 @@ export function createBlockCache(maxKeys: number): BlockCache {
     },
     block: (key, waitMs, nowMs) => {
       blocks.delete(key);
-      if (blocks.size >= maxKeys) {
-        const oldest = blocks.keys().next();
-        if (oldest.done !== true) blocks.delete(oldest.value);
-      }
+      makeRoom(blocks, maxKeys);
       blocks.set(key, { untilMs: nowMs + waitMs, recheckAtMs: nowMs + RECHECK_MS });
     },
     lift: (key) => {

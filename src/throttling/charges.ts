@@ -2,7 +2,7 @@ import type { Call } from '../core/call.js';
 import { type Channel, regionOfPhone } from '../core/contact.js';
 import { DomainError } from '../core/errors.js';
 import { sourceKey } from './source-address.js';
-import { type Charge, compoundKey, type Receipt } from './throttle.js';
+import { type Charge, compoundKey, type Receipt, type Throttle } from './throttle.js';
 
 /**
  * A charge on the person's address, with what else the limiter's key names. None for a loopback peer
@@ -18,11 +18,41 @@ export function sourceCharges(
   return [{ limiter, key: parts.length === 0 ? key : compoundKey(...parts, key) }];
 }
 
+/** The network of those whose address is not known, and of no person on the internet. */
+const NOWHERE = sourceKey('::');
+
+type Origin = Pick<Call, 'source' | 'sourceIsLocal' | 'sourceIsCaller'>;
+
+/**
+ * The source that an address may know a call by; none where it does not stand for a person. Were it a
+ * whole service, any stranger who comes through it could tell which addresses know it (rule 8).
+ */
+function knownSource({ source, sourceIsLocal, sourceIsCaller }: Origin): string | undefined {
+  if (sourceIsLocal || sourceIsCaller) return undefined;
+  const key = sourceKey(source);
+  return key === NOWHERE ? undefined : key;
+}
+
+/** Lets a canonical address know who has just proven it, or signed in with it. */
+export function rememberSource(
+  throttle: Pick<Throttle, 'remember'>,
+  address: string,
+  call: Origin,
+): void {
+  const source = knownSource(call);
+  if (source !== undefined) throttle.remember(address, source);
+}
+
 /** What one message to a canonical address costs. */
-export function sendCharges(channel: Channel, destination: string): readonly Charge[] {
+export function sendCharges(
+  channel: Channel,
+  destination: string,
+  call: Origin,
+): readonly Charge[] {
+  const source = knownSource(call);
   const perAddress: readonly Charge[] = [
-    { limiter: 'sendsPerAddressShort', key: destination },
-    { limiter: 'sendsPerAddressLong', key: destination },
+    { limiter: 'sendsPerAddressShort', key: destination, source },
+    { limiter: 'sendsPerAddressLong', key: destination, source },
   ];
   if (channel === 'email') return [...perAddress, { limiter: 'emailInAll', key: '' }];
   return [

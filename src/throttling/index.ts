@@ -1,4 +1,4 @@
-export { sendCharges, sourceCharges, spendOnSends } from './charges.js';
+export { rememberSource, sendCharges, sourceCharges, spendOnSends } from './charges.js';
 export { type ConnectRedisOptions, connectRedis, type RedisConnection } from './connect-redis.js';
 export { rateLimited, type ThrottlingReason } from './errors.js';
 export {
@@ -10,6 +10,8 @@ export {
   resolveLimits,
 } from './limits.js';
 export { createMemoryThrottle, type MemoryThrottleDeps } from './memory-throttle.js';
+export { parseRedisAddress, REDIS_FORMS } from './redis-address.js';
 export { createRedisThrottle, type RedisThrottleDeps } from './redis-throttle.js';
 export { parseSourceAddress, sourceKey } from './source-address.js';
 export { type Charge, compoundKey, type Receipt, type Throttle, type Verdict } from './throttle.js';
+export type { ThrottleObserver } from './throttle-observer.js';

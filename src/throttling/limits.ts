@@ -17,6 +17,11 @@ interface LimiterShape {
   readonly counts: 'attempts' | 'admissions';
   readonly points: number;
   readonly windowSeconds: number;
+  /**
+   * The limiter that counts a source which the address knows (`known-sources.ts`) in place of this one,
+   * so that strangers who use this one up do not shut out the person whom the address belongs to.
+   */
+  readonly knownShare?: LimiterName;
 }
 
 const MINUTE = 60;
@@ -29,8 +34,17 @@ const DAY = 24 * HOUR;
  * PostgreSQL and hold with all of these switched off (rule 3).
  */
 const catalogue = {
-  sendsPerAddressShort: admission('address', 5, HOUR),
-  sendsPerAddressLong: admission('address', 10, DAY),
+  sendsPerAddressShort: {
+    ...admission('address', 5, HOUR),
+    knownShare: 'knownSendsPerAddressShort',
+  },
+  sendsPerAddressLong: {
+    ...admission('address', 10, DAY),
+    knownShare: 'knownSendsPerAddressLong',
+  },
+  // Never charged by name: the store charges these in place of the two above.
+  knownSendsPerAddressShort: admission('address', 5, HOUR),
+  knownSendsPerAddressLong: admission('address', 10, DAY),
   smsPerCountry: admission('country', 1_000, HOUR),
   smsInAll: admission('everyone', 5_000, HOUR),
   emailInAll: admission('everyone', 20_000, HOUR),
@@ -40,9 +54,21 @@ const catalogue = {
   callsPerSource: attempt('source and RPC', 60, MINUTE),
   // Stops a caller that has run away, not one that is busy.
   callsPerCaller: attempt('caller and RPC', 600_000, MINUTE),
-} as const satisfies Record<string, LimiterShape>;
+} as const satisfies Readonly<Record<LimiterName, LimiterShape>>;
 
-export type LimiterName = keyof typeof catalogue;
+export type LimiterName =
+  | 'sendsPerAddressShort'
+  | 'sendsPerAddressLong'
+  | 'knownSendsPerAddressShort'
+  | 'knownSendsPerAddressLong'
+  | 'smsPerCountry'
+  | 'smsInAll'
+  | 'emailInAll'
+  | 'signUpsPerSource'
+  | 'signUpsInAll'
+  | 'signInsPerSource'
+  | 'callsPerSource'
+  | 'callsPerCaller';
 
 export interface Limiter extends LimiterShape {
   readonly name: LimiterName;

@@ -1,6 +1,7 @@
 import { mac } from '../core/keys.js';
 import { rateLimited } from './errors.js';
 import type { Limiter, LimiterName, Limits } from './limits.js';
+import type { ThrottleObserver } from './throttle-observer.js';
 
 export interface Charge {
   readonly limiter: LimiterName;
@@ -9,6 +10,11 @@ export interface Charge {
    * before it leaves the process. Limiters for `everyone` ignore it: pass an empty string.
    */
   readonly key: string;
+  /**
+   * Who asks (a `sourceKey`), for limiters with a share for sources that the address knows. Absent: a
+   * stranger.
+   */
+  readonly source?: string | undefined;
 }
 
 /** What was charged, for calls that turn out to do nothing of what some of the charges stand for. */
@@ -40,15 +46,30 @@ export interface Throttle {
   consume(charges: readonly Charge[]): Promise<Receipt>;
   /** The same, as a value: for flows that answer an exhausted limit otherwise than by refusing. */
   tryConsume(charges: readonly Charge[]): Promise<Verdict>;
+  /**
+   * Lets an address know a source (a `sourceKey`), which has just proven the address or signed in with
+   * it. Takes no time and never fails; soft, like the rest.
+   */
+  remember(address: string, source: string): void;
 }
 
 /** A charge as the stores see it: the limiter and a key that says nothing to who reads it. */
 export interface Ticket {
   readonly limiter: Limiter;
   readonly id: string;
+  /** What is charged instead, under the same `id`, where the address knows this source. */
+  readonly known?: { readonly limiter: Limiter; readonly source: string };
+}
+
+/** No room, and the milliseconds until there is. */
+export interface Wait {
+  readonly limiter: Limiter;
+  readonly waitMs: number;
 }
 
 export interface Answer {
+  /** The one that was charged. */
+  readonly limiter: Limiter;
   /** Milliseconds until there is room; undefined: there was. */
   readonly waitMs: number | undefined;
   giveBack(): Promise<void>;
@@ -56,37 +77,43 @@ export interface Answer {
 
 export interface ThrottleStore {
   /** Waits that are already known without asking anybody (the block cache). */
-  knownWaits(tickets: readonly Ticket[]): readonly (number | undefined)[];
+  knownWaits(tickets: readonly Ticket[]): readonly Wait[];
   /** One answer per ticket, in order; everything is sent before anything is awaited. */
   charge(tickets: readonly Ticket[]): Promise<readonly Answer[]>;
+  /** Both as hashes; the address is the `id` of its tickets. */
+  remember(address: string, source: string): void;
 }
 
 export interface ThrottleDeps {
   readonly limits: Limits;
-  /** Secret for the hash over keys: Redis and its dumps hold no address (rule 22). */
-  readonly key: Buffer;
+  /**
+   * Secret for the hash over keys: Redis and its dumps hold no address (rule 22). Absent for counts that
+   * never leave this process: a hash for each charge would cost more than the count.
+   */
+  readonly key?: Buffer | undefined;
+  readonly observer?: ThrottleObserver | undefined;
 }
 
 /** The rules that both stores share. */
-export function createThrottle({ limits, key }: ThrottleDeps, store: ThrottleStore): Throttle {
+export function createThrottle(deps: ThrottleDeps, store: ThrottleStore): Throttle {
+  const { limits, key, observer } = deps;
   const tryConsume = async (charges: readonly Charge[]): Promise<Verdict> => {
     if (charges.length === 0) return { admitted: true, receipt: nothingCharged };
-    const tickets = charges.map((charge) => ticket(limits[charge.limiter], charge.key, key));
-    const known = verdict(tickets, store.knownWaits(tickets));
-    if (!known.admitted) return known;
+    const tickets = charges.map((charge) => ticket(limits, charge, key));
+    const known = store.knownWaits(tickets);
+    for (const { limiter } of known) observer?.decided(limiter.name, 'refused');
+    if (known.length > 0) return refusal(known);
     const answers = await store.charge(tickets);
-    const judged = verdict(
-      tickets,
-      answers.map((answer) => answer.waitMs),
-      receiptOf(charges, answers),
-    );
-    if (!judged.admitted) {
-      // The refused charge is given back too: the count stays the number of admitted calls plus those
-      // in flight, however many were refused.
-      const returned = answers.filter((_, i) => tickets[i]?.limiter.counts === 'admissions');
-      await Promise.all(returned.map((answer) => answer.giveBack()));
-    }
-    return judged;
+    const waits = answers.flatMap(({ limiter, waitMs }): Wait[] => {
+      observer?.decided(limiter.name, waitMs === undefined ? 'admitted' : 'refused');
+      return waitMs === undefined ? [] : [{ limiter, waitMs }];
+    });
+    if (waits.length === 0) return { admitted: true, receipt: receiptOf(charges, answers) };
+    // The refused charge is given back too: the count stays the number of admitted calls plus those
+    // in flight, however many were refused.
+    const returned = answers.filter(({ limiter }) => limiter.counts === 'admissions');
+    await Promise.all(returned.map((answer) => answer.giveBack()));
+    return refusal(waits);
   };
   return {
     tryConsume,
@@ -94,6 +121,9 @@ export function createThrottle({ limits, key }: ThrottleDeps, store: ThrottleSto
       const judged = await tryConsume(charges);
       if (!judged.admitted) throw rateLimited(judged.retryAfterSeconds);
       return judged.receipt;
+    },
+    remember: (address, source) => {
+      store.remember(addressId(key, address), sourceId(key, address, source));
     },
   };
 }
@@ -114,29 +144,47 @@ export function compoundKey(...parts: readonly string[]): string {
   return JSON.stringify(parts);
 }
 
-/** 128 bits: no two keys meet by accident. The limiter is hashed too, so that rows of one address cannot be joined. */
+/** 128 bits: no two keys meet by accident. */
 const ID_BYTES = 16;
+/** 72 bits: a source is looked for among the few of one address. */
+const SOURCE_BYTES = 9;
 
-function ticket(limiter: Limiter, clear: string, secret: Buffer): Ticket {
-  const counted = limiter.keyedBy === 'everyone' ? '' : clear;
-  const digest = mac(secret, 'throttle', limiter.name, counted).subarray(0, ID_BYTES);
-  return { limiter, id: digest.toString('base64url') };
+function ticket(limits: Limits, charge: Charge, secret: Buffer | undefined): Ticket {
+  const limiter = limits[charge.limiter];
+  const { key, source } = charge;
+  if (limiter.knownShare === undefined) {
+    // The limiter is hashed too, so that rows of one source or address cannot be joined.
+    const counted = limiter.keyedBy === 'everyone' ? '' : key;
+    return { limiter, id: idOf(secret, ID_BYTES, limiter.name, counted) };
+  }
+  const id = addressId(secret, key);
+  if (source === undefined) return { limiter, id };
+  const known = { limiter: limits[limiter.knownShare], source: sourceId(secret, key, source) };
+  return { limiter, id, known };
 }
 
-function verdict(
-  tickets: readonly Ticket[],
-  waits: readonly (number | undefined)[],
-  receipt: Receipt = nothingCharged,
-): Verdict {
-  const exhausted = new Set<LimiterName>();
-  let longest = 0;
-  for (const [i, { limiter }] of tickets.entries()) {
-    const wait = waits[i];
-    if (wait === undefined) continue;
-    exhausted.add(limiter.name);
-    longest = Math.max(longest, wait);
-  }
-  if (exhausted.size === 0) return { admitted: true, receipt };
-  const retryAfterSeconds = Math.max(1, Math.ceil(longest / 1000));
-  return { admitted: false, retryAfterSeconds, exhausted: [...exhausted] };
+/** In braces, a Redis cluster's hash tag: what hangs on one address is in one slot. */
+function addressId(secret: Buffer | undefined, address: string): string {
+  return `{${idOf(secret, ID_BYTES, 'address', address)}}`;
+}
+
+/** The address is hashed too, so that a source cannot be followed from one address to another. */
+function sourceId(secret: Buffer | undefined, address: string, source: string): string {
+  return idOf(secret, SOURCE_BYTES, 'source', address, source);
+}
+
+function idOf(secret: Buffer | undefined, bytes: number, ...parts: readonly string[]): string {
+  if (secret === undefined) return compoundKey(...parts);
+  return mac(secret, 'throttle', ...parts)
+    .subarray(0, bytes)
+    .toString('base64url');
+}
+
+function refusal(waits: readonly Wait[]): Verdict & { readonly admitted: false } {
+  const longest = Math.max(...waits.map(({ waitMs }) => waitMs));
+  return {
+    admitted: false,
+    retryAfterSeconds: Math.max(1, Math.ceil(longest / 1000)),
+    exhausted: [...new Set(waits.map(({ limiter }) => limiter.name))],
+  };
 }

@@ -1,3 +1,5 @@
+import { makeRoom } from './make-room.js';
+
 /** Counts per key in fixed windows that start with a key's first charge. */
 export interface WindowCounters {
   /** Adds one; answers the milliseconds to wait if that was more than the limit. */
@@ -35,10 +37,7 @@ export function createWindowCounters(windowMs: number, maxKeys: number): WindowC
   const open = (id: string, nowMs: number): Window => {
     const held = windows.get(id);
     if (held !== undefined) return held;
-    if (windows.size >= maxKeys) {
-      const first = windows.keys().next();
-      if (first.done !== true) windows.delete(first.value);
-    }
+    makeRoom(windows, maxKeys);
     const window = { count: 0, endsAtMs: nowMs + windowMs };
     windows.set(id, window);
     return window;
@@ -63,5 +62,8 @@ export function createWindowCounters(windowMs: number, maxKeys: number): WindowC
   };
 }
 
-/** Per limiter; an entry takes about 150 bytes, so a full set of all limiters stays near 100 MB. */
+/**
+ * Per limiter; an entry takes some 150 bytes, with an email address in full twice that, so a full set of
+ * all limiters stays below 150 MB.
+ */
 export const MAX_TRACKED_KEYS = 50_000;

@@ -4,7 +4,7 @@ import type { Outbox } from '../delivery/index.js';
 import { createPeriodicWorker, type Worker } from './periodic-worker.js';
 
 export interface DeliveryWorkerDeps {
-  readonly outbox: Pick<Outbox, 'recover' | 'expire'>;
+  readonly outbox: Pick<Outbox, 'recover' | 'expire' | 'measure'>;
   readonly random: Random;
   readonly log: Logger;
   readonly intervalMs?: number;
@@ -12,7 +12,7 @@ export interface DeliveryWorkerDeps {
 
 /**
  * Recovers messages whose lease has run out (their process died, or had no room) and those whose
- * pause after a failure is over, and scrubs expired ones. Polling alone: a NOTIFY inside the issuing
+ * pause after a failure is over, scrubs expired ones, and measures how long messages wait. Polling alone: a NOTIFY inside the issuing
  * transaction costs it two thirds of its throughput, and the usual message is sent from memory.
  */
 export function createDeliveryWorker({
@@ -29,6 +29,7 @@ export function createDeliveryWorker({
     async run(signal) {
       await repeat(signal, () => outbox.expire());
       await repeat(signal, () => outbox.recover());
+      await outbox.measure();
     },
   });
 }

@@ -10,8 +10,7 @@ import type { Sweep } from './sweeping-worker.js';
  * What the house forgets, and when. Each is one statement of its own: it selects at most `limit` keys
  * by an index, passes over locked rows, and deletes them. `order by` and `any(array(…))` are there for
  * the planner: it takes a third of all rows for old where there are none, and would read the table,
- * once to find them and once to join them. Counters and epochs are not swept: they are what refuses a
- * replay.
+ * once to find them and once to join them. What each other table is bounded by: docs/operations.md.
  */
 export function createSweeps(log: Logger): readonly Sweep[] {
   return [
@@ -19,6 +18,8 @@ export function createSweeps(log: Logger): readonly Sweep[] {
     claims,
     expiredSessions,
     endedSessions,
+    sessionEpochs,
+    signingKeys,
     notices,
     idempotencyKeys,
     guessBudgets(),
@@ -80,6 +81,27 @@ const endedSessions = sweepOf(
     select session_id from sessions
     where ended_at is not null and ended_at < ${now} - interval '30 days'
     order by ended_at limit ${limit} for update skip locked))`,
+);
+
+/**
+ * They feed the set behind introspection, which looks back over the life of an access token, an hour at
+ * most, and a minute. What refuses a refresh is the epoch of the account itself, which stays.
+ */
+const sessionEpochs = sweepOf(
+  'session epochs',
+  (now, limit) => sql`
+  delete from session_epochs where account_id = any(array(
+    select account_id from session_epochs where raised_at < ${now} - interval '1 day'
+    order by raised_at limit ${limit} for update skip locked))`,
+);
+
+/** Kept for a year, to tell whose signature an old token bears. A table of a few rows. */
+const signingKeys = sweepOf(
+  'signing keys',
+  (now, limit) => sql`
+  delete from signing_keys where kid = any(array(
+    select kid from signing_keys where retired_at < ${now} - interval '1 year'
+    order by retired_at limit ${limit} for update skip locked))`,
 );
 
 /** Reads the whole table, which holds no more than the notices of one day. */

@@ -25,6 +25,8 @@ export interface House extends AsyncDisposable {
 const ROOMY = {
   LIMIT_SENDS_PER_ADDRESS_SHORT: '1000/1h',
   LIMIT_SENDS_PER_ADDRESS_LONG: '1000/1d',
+  LIMIT_KNOWN_SENDS_PER_ADDRESS_SHORT: '1000/1h',
+  LIMIT_KNOWN_SENDS_PER_ADDRESS_LONG: '1000/1d',
   // A lock of 15 minutes outlives the usual access token; sessions are not what is tested here.
   ACCESS_TOKEN_TTL: '1h',
 };

@@ -82,7 +82,7 @@ describePostgres('audit partitions, races', (database) => {
       await sql`select count(*) from audit_events`.execute(tx);
       await ensureAuditPartitions(db, clock, log);
     });
-    expect(warnings).toMatchObject([{ code: '55P03' }, { code: '55P03' }]);
+    expect(warnings).toMatchObject([{ error: '55P03' }, { error: '55P03' }]);
     await ensureAuditPartitions(db, clock, log);
     expect(await partitions(db)).toContain('audit_events_2061_01');
   });

@@ -83,6 +83,29 @@ describePostgres('callers, as an operator makes them', (database) => {
     expect(await listed('gateway')).toMatch(/groups introspection$/);
   });
 
+  it('registers certificates, and makes a key beside them only when asked', {
+    timeout: 90_000,
+  }, async () => {
+    const spiffe = 'URI:spiffe://example.org/mesh';
+    const added = await caller('add', 'mesh', 'keys', '--certificate', 'DNS:Mesh.internal');
+    expect(added).toMatchObject({ code: 0, stderr: '' });
+    expect(added.stdout).not.toMatch(/ck_/);
+    expect(await listed('mesh')).toMatch(
+      /keys none {2}certificates DNS:mesh\.internal {2}groups keys$/,
+    );
+    expect((await caller('add-certificate', 'mesh', spiffe)).stdout).toBe('added to mesh\n');
+    expect((await caller('remove-certificate', 'mesh', 'DNS:mesh.internal')).stdout).toBe(
+      'removed from mesh\n',
+    );
+    expect(await listed('mesh')).toContain(`certificates ${spiffe} `);
+    keyIn(await caller('add', 'both', '--certificate', 'DNS:both.internal', '--key'));
+    expect(idsOf(await listed('both'))).toHaveLength(1);
+    const taken = await caller('add', 'thief', '--certificate', spiffe);
+    expect({ code: taken.code, stdout: taken.stdout }).toEqual({ code: 1, stdout: '' });
+    expect(taken.stderr).toContain(`${spiffe} belongs to the caller mesh already`);
+    expect((await caller('add', 'x', '--cert', 'DNS:a')).code).toBe(2);
+  });
+
   it('says what cannot be done, and changes nothing', { timeout: 90_000 }, async () => {
     keyIn(await caller('add', 'ledger'));
     const before = (await caller('list')).stdout;

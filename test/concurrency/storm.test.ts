@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AuthClient } from '../../src/client/index.js';
 import { describePostgres } from '../support/databases.js';
 import { PASSWORD, unique } from '../support/people.js';
+import { seeded } from '../support/seeded.js';
 import { codeIn } from '../support/server-process.js';
 import { brokenInvariants, startTwoServers, type TwoServers, tally } from './two-servers.js';
 
@@ -20,17 +21,6 @@ interface Victim {
   /** What the last sends went to. */
   phone: string;
   email: string;
-}
-
-/** A generator with a seed, so that a storm that failed can be made again (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 type Action = (auth: AuthClient, person: Victim) => Promise<unknown>;

@@ -10,7 +10,7 @@ describe('loadConfig', () => {
       listen: { host: '127.0.0.1', port: 50_051 },
       http: { host: '127.0.0.1', port: 9_464 },
       development: true,
-      database: { poolSize: 10 },
+      database: { poolSize: 10, prepareStatements: true },
       dataDir: './.countersign',
       mail: 'console',
       sms: 'console',
@@ -28,6 +28,7 @@ describe('loadConfig', () => {
       issuer: 'countersign',
       audience: 'countersign',
       accessTtlSeconds: 15 * 60,
+      signingKeyLifetimeSeconds: 90 * 86_400,
       refreshIdleSeconds: 30 * 86_400,
       refreshMaxSeconds: 90 * 86_400,
     });
@@ -59,6 +60,7 @@ describe('loadConfig', () => {
       HASH_CONCURRENCY: '2',
       HASH_QUEUE_LIMIT: '7',
       CALL_TIMEOUT: '5s',
+      DRAIN_NOTICE: '15s',
       DRAIN_TIMEOUT: '1m',
       LOG_LEVEL: 'warn',
       ALLOW_ANONYMOUS_CALLERS: '1',
@@ -67,7 +69,7 @@ describe('loadConfig', () => {
 
     expect(config).toMatchObject({
       development: false,
-      database: { poolSize: 3 },
+      database: { poolSize: 3, prepareStatements: true },
       redis: { url: 'rediss://cache.internal:6380', keyPrefix: 'one:' },
       mail: 'file:/var/lib/countersign/messages.jsonl',
       codes: { length: 8, ttlSeconds: 600, cooldownSeconds: 120 },
@@ -84,6 +86,7 @@ describe('loadConfig', () => {
       tls: { certFile: '/etc/countersign/tls.crt', keyFile: '/etc/countersign/tls.key' },
       anonymousCallers: true,
       callTimeoutMs: 5_000,
+      drainNoticeMs: 15_000,
       drainTimeoutMs: 60_000,
       logLevel: 'warn',
       limits: { signInsPerSource: { points: 3, windowSeconds: 600 } },
@@ -146,8 +149,12 @@ describe('loadConfig', () => {
     ['HASH_CONCURRENCY', ['1'], ['0', '257']],
     ['DATABASE_POOL_SIZE', ['1'], ['0', '1001']],
     ['DATABASE_URL', ['postgres://u@h/d', 'postgresql:///d'], ['http://h/d', 'h:5432', 'postgres']],
-    ['REDIS_URL', ['redis://h', 'rediss://h:1'], ['http://h', '127.0.0.1:6379']],
-    ['REDIS_KEY_PREFIX', ['a:'], ['a b', 'é', 'a\n', 'x'.repeat(65)]],
+    [
+      'REDIS_URL',
+      ['redis://h', 'rediss://h:1', 'redis+cluster://a:1,b', 'rediss+sentinel://a,b/name'],
+      ['http://h', '127.0.0.1:6379', 'redis://a,b', 'redis+sentinel://a,b'],
+    ],
+    ['REDIS_KEY_PREFIX', ['a:'], ['a b', 'é', 'a\n', 'x'.repeat(65), '{a}:', 'a{']],
     ['MAIL_TRANSPORT', ['console', 'file:out.jsonl'], ['file:', 'smtp://x', 'Console']],
     ['DEFAULT_REGION', ['VN', 'sg'], ['ZZ', 'Vietnam', '84']],
     ['SMS_ALLOWED_REGIONS', ['VN', '+883,SG'], ['VN,', 'VN;SG', 'XX', '+0']],
@@ -169,14 +176,28 @@ describe('loadConfig', () => {
     }
   });
 
-  it('refuses what only later versions know, instead of ignoring it', () => {
-    const names = [
-      'DATABASE_DIRECT_URL',
-      'PHONE_SIGN_IN',
-      'RECOVERY_CHANNEL_ORDER',
-      'RECOVERY_DELIVERY',
+  it('takes authorities of clients beside the pair, and not without it', () => {
+    const pair = { TLS_CERT_FILE: 'c.pem', TLS_KEY_FILE: 'k.pem' };
+    expect(loadConfig({ ...pair, TLS_CLIENT_CA_FILE: 'ca.pem' }).tls).toEqual({
+      certFile: 'c.pem',
+      keyFile: 'k.pem',
+      clientCaFile: 'ca.pem',
+    });
+    expect(problemsOf({ TLS_CLIENT_CA_FILE: 'ca.pem' }).map(({ name }) => name)).toEqual([
       'TLS_CLIENT_CA_FILE',
-    ];
+    ]);
+  });
+
+  it('takes no more connections of one address than there may be', () => {
+    const { connections } = loadConfig({ MAX_CONNECTIONS: '512' });
+    expect(connections).toEqual({ max: 512, maxPerAddress: 512 });
+    expect(problemsOf({ MAX_CONNECTIONS: '511' }).map(({ name }) => name)).toEqual([
+      'MAX_CONNECTIONS_PER_ADDRESS',
+    ]);
+  });
+
+  it('refuses what only later versions know, instead of ignoring it', () => {
+    const names = ['PHONE_SIGN_IN', 'RECOVERY_CHANNEL_ORDER', 'RECOVERY_DELIVERY'];
     expect(problemsOf(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual(
       names.map((name) => ({
         name,
@@ -185,6 +206,22 @@ describe('loadConfig', () => {
       })),
     );
     expect(problemsOf(Object.fromEntries(names.map((name) => [name, ''])))).toEqual([]);
+  });
+
+  it('takes a direct URL beside that of the pooler only', () => {
+    const [DATABASE_URL, DATABASE_DIRECT_URL] = ['postgres://pooler/c', 'postgres://server/c'];
+    expect(problemsOf({ DATABASE_DIRECT_URL })).toMatchObject([{ name: 'DATABASE_DIRECT_URL' }]);
+    const { database } = loadConfig({
+      DATABASE_URL,
+      DATABASE_DIRECT_URL,
+      DATABASE_PREPARED_STATEMENTS: 'off',
+    });
+    expect(database).toEqual({
+      url: DATABASE_URL,
+      directUrl: DATABASE_DIRECT_URL,
+      poolSize: 10,
+      prepareStatements: false,
+    });
   });
 
   it('keeps the lifetimes of a session in order', () => {

@@ -3,11 +3,17 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/core/clock.js';
 import { DomainError } from '../../src/core/errors.js';
-import type { Charge, LimiterName, LimitOverrides, Throttle } from '../../src/throttling/index.js';
+import type {
+  Charge,
+  LimiterName,
+  LimitOverrides,
+  Throttle,
+  ThrottleObserver,
+} from '../../src/throttling/index.js';
 
 /** A store under test, with its own empty space. */
 export interface ThrottleHarness {
-  open(overrides?: LimitOverrides): Throttle;
+  open(overrides?: LimitOverrides, observer?: ThrottleObserver): Throttle;
   /** Moves time for the clock and for the store. */
   elapse(seconds: number): Promise<void>;
   dispose(): Promise<void>;
@@ -153,6 +159,114 @@ export function throttlingContract(name: string, make: () => Promise<ThrottleHar
       const throttle = harness.open();
       expect(await admittedOf(throttle, [send('+84912345678')], 20)).toBe(5);
       await throttle.consume([{ limiter: 'sendsPerAddressLong', key: '+84912345678' }]);
+    });
+
+    it('tells the observer what was decided of every charge, and of which share', async () => {
+      const told: string[] = [];
+      const observer: ThrottleObserver = {
+        decided: (limiter, outcome) => told.push(`${limiter} ${outcome}`),
+        insurance: (active) => told.push(`insurance ${active}`),
+      };
+      const throttle = harness.open({ smsInAll: { points: 3, windowSeconds: 60 } }, observer);
+      throttle.remember('a', 'known');
+      const charges = (source: string): Charge[] => [
+        { ...send('a'), source },
+        { limiter: 'smsInAll', key: '' },
+      ];
+      for (const source of ['known', 'stranger', 'stranger']) {
+        await throttle.consume(charges(source));
+      }
+      await refusalOf(throttle.consume(charges('known')));
+      expect(told).toEqual([
+        'knownSendsPerAddressShort admitted',
+        'smsInAll admitted',
+        'sendsPerAddressShort admitted',
+        'smsInAll admitted',
+        'sendsPerAddressShort admitted',
+        'smsInAll admitted',
+        'knownSendsPerAddressShort admitted',
+        'smsInAll refused',
+      ]);
+    });
+
+    describe('sources that an address knows', () => {
+      const DAY = 24 * 60 * 60;
+      const from = (source: string | undefined, key = 'victim@example.com'): Charge[] => [
+        { limiter: 'sendsPerAddressShort', key, source },
+        { limiter: 'sendsPerAddressLong', key, source },
+      ];
+      const strangers = (throttle: Throttle) =>
+        Promise.all(['x', 'y', 'z', undefined].map((s) => admittedOf(throttle, from(s), 5)));
+
+      it('have a share that strangers cannot use up, for 90 days', async () => {
+        const throttle = harness.open();
+        throttle.remember('victim@example.com', 'home');
+        await throttle.consume(from('elsewhere', 'other@example.com'));
+        await harness.elapse(10 * DAY);
+        const counts = await strangers(throttle);
+        expect(counts.reduce((sum, count) => sum + count)).toBe(5);
+        expect(await admittedOf(throttle, from('home'), 1)).toBe(1);
+        await harness.elapse(79 * DAY);
+        expect(await admittedOf(throttle, from('x'), 9)).toBe(5);
+        expect(await admittedOf(throttle, from('home'), 1)).toBe(1);
+        await harness.elapse(2 * DAY);
+        expect(await admittedOf(throttle, from('x'), 9)).toBe(5);
+        expect(await admittedOf(throttle, from('home'), 1)).toBe(0);
+      });
+
+      it('are known for 90 days more each time', async () => {
+        const throttle = harness.open();
+        for (let i = 0; i < 3; i += 1) {
+          throttle.remember('victim@example.com', 'home');
+          await throttle.consume(from('home', 'other@example.com'));
+          await harness.elapse(60 * DAY);
+        }
+        await strangers(throttle);
+        expect(await admittedOf(throttle, from('home'), 1)).toBe(1);
+      });
+
+      it('end each for itself', async () => {
+        const throttle = harness.open();
+        throttle.remember('victim@example.com', 'home');
+        await throttle.consume(from('elsewhere', 'other@example.com'));
+        await harness.elapse(60 * DAY);
+        throttle.remember('victim@example.com', 'work');
+        await throttle.consume(from('elsewhere', 'other@example.com'));
+        await harness.elapse(31 * DAY);
+        await strangers(throttle);
+        expect(await admittedOf(throttle, from('home'), 1)).toBe(0);
+        expect(await admittedOf(throttle, from('work'), 1)).toBe(1);
+      });
+
+      it('have no more than their share, and take nothing of the strangers’', async () => {
+        const throttle = harness.open();
+        for (const source of ['home', 'work']) throttle.remember('victim@example.com', source);
+        expect(await admittedOf(throttle, from('home'), 20)).toBe(5);
+        expect(await admittedOf(throttle, from('work'), 20)).toBe(0);
+        expect(await admittedOf(throttle, from('x'), 20)).toBe(5);
+      });
+
+      it('are known to that address alone', async () => {
+        const throttle = harness.open();
+        throttle.remember('attacker@example.com', 'x');
+        throttle.remember('victim@example.com', 'home');
+        await strangers(throttle);
+        expect(await admittedOf(throttle, from('x'), 3)).toBe(0);
+        expect(await admittedOf(throttle, from('x', 'attacker@example.com'), 3)).toBe(3);
+        expect(await admittedOf(throttle, from('home'), 3)).toBe(3);
+      });
+
+      it('get back what sent nothing, in the share that was charged', async () => {
+        const throttle = harness.open();
+        throttle.remember('victim@example.com', 'home');
+        for (let i = 0; i < 12; i += 1) {
+          const charges = from('home');
+          const receipt = await throttle.consume(charges);
+          await receipt.giveBack(charges);
+        }
+        expect(await admittedOf(throttle, from('home'), 20)).toBe(5);
+        expect(await admittedOf(throttle, from('x'), 20)).toBe(5);
+      });
     });
 
     it('admits a call without charges', async () => {

@@ -39,6 +39,13 @@ describe('the source of a call (rule 21)', () => {
     expect(sourceOf(claimed, '127.0.0.1:1', true).sourceIsLocal).toBe(false);
   });
 
+  it('is the caller itself where that names no person, and only then', () => {
+    const claimed = metadata({ 'countersign-client-address': '203.0.113.9' });
+    expect(sourceOf(metadata({}), '203.0.113.1:1', true).sourceIsCaller).toBe(true);
+    expect(sourceOf(claimed, '203.0.113.1:1', true).sourceIsCaller).toBe(false);
+    expect(sourceOf(metadata({}), '203.0.113.1:1', false).sourceIsCaller).toBe(false);
+  });
+
   it('is refused when it is named twice: one of the two is somebody else', () => {
     const twice = metadata({ 'countersign-client-address': '203.0.113.9' });
     twice.add('countersign-client-address', '203.0.113.10');

@@ -5,6 +5,9 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../generated/grpc/health/v1/health.js';
 import { createHealth, openGrpcServer } from '../../src/grpc/index.js';
+import { attacker } from '../attacks/attacker.js';
+import * as h2 from '../attacks/frames.js';
+import { frame } from '../support/raw-frames.js';
 import { collectLog, newSeen } from './toy-edge.js';
 
 const SERVICE = 'countersign.v1.AuthService';
@@ -29,7 +32,7 @@ async function openHealth() {
     new Promise<ServingStatus | ServiceError>((resolve) => {
       client.check({ service }, (error, answer) => resolve(error ?? answer.status));
     });
-  return { health, client, check };
+  return { health, client, check, address: server.address };
 }
 
 /** The statuses of a watch, as they come. */
@@ -140,6 +143,27 @@ describe('health (O6)', () => {
     for (const stream of open) stream.cancel();
     await Promise.all(gone);
     await expect.poll(() => attempt(client)).toBe(ServingStatus.SERVING);
+  });
+
+  it('ends a watch that reads none of its statuses, instead of keeping them', async () => {
+    const { health, address } = await openHealth();
+    const greeting = Buffer.concat([h2.PREFACE, h2.settings([h2.INITIAL_WINDOW_SIZE, 0])]);
+    let ended = false;
+    const on = await attacker(address, {
+      greeting,
+      onFrame: (type, _, flags) => {
+        if (type === h2.HEADERS && (flags & h2.END_STREAM) !== 0) ended = true;
+      },
+    });
+    onTestFinished(() => on.leave());
+    await on.send(h2.beginCall(1, 'grpc.health.v1.Health/Watch'));
+    await on.send(h2.body(1, frame(Buffer.alloc(0)), { end: true }));
+    await expect.poll(() => on.frames.get(h2.HEADERS)).toBe(1);
+    const CHANGES = 100;
+    for (let change = 0; change < CHANGES; change += 1) health.setServing(change % 2 === 1);
+    await on.send(h2.windowUpdate(1, 0xffff));
+    await expect.poll(() => ended).toBe(true);
+    expect(on.frames.get(h2.DATA)).toBeLessThan(CHANGES / 4);
   });
 
   it('lists every service', async () => {

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { credentials, status } from '@grpc/grpc-js';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   ServerReflectionClient,
   type ServerReflectionRequest,
@@ -136,6 +136,29 @@ describe.each([
     expect(code).toBe(status.RESOURCE_EXHAUSTED);
     expect(answers.length).toBeLessThanOrEqual(1_000);
   });
+});
+
+it('takes a bounded number of streams from one connection, and others again once they end', async () => {
+  const client = new ServerReflectionClient(await openReflecting(), credentials.createInsecure());
+  onTestFinished(() => client.close());
+  const open = () => {
+    const stream = client.serverReflectionInfo();
+    const answer = new Promise<number | string>((resolve) => {
+      stream.on('data', () => resolve('answered'));
+      stream.on('error', () => undefined);
+      stream.on('status', ({ code }) => resolve(code));
+    });
+    stream.write({ host: '', messageRequest: listServices });
+    return { stream, answer };
+  };
+  const opened = Array.from({ length: 5 }, open);
+  expect(await Promise.all(opened.map(({ answer }) => answer))).toEqual([
+    ...Array.from({ length: 4 }, () => 'answered'),
+    status.RESOURCE_EXHAUSTED,
+  ]);
+  opened[0]?.stream.end();
+  await vi.waitFor(async () => expect(await open().answer).toBe('answered'));
+  for (const { stream } of opened) stream.cancel();
 });
 
 it('gives every import of every file it gives', async () => {

@@ -53,6 +53,8 @@ describe('every RPC', () => {
       return field.message?.typeName === 'countersign.v1.Challenge';
     });
     expect(policies[method.localName]?.sendsCode).toBe(answersChallenge);
+    // What an address has had counts on all replicas together, and so do the sources that it knows.
+    if (answersChallenge) expect(policies[method.localName]?.counted).toBe('shared');
   });
 
   it.each(byName)(

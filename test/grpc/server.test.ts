@@ -366,13 +366,4 @@ describe('TLS (O6)', () => {
     expect(await check(address, credentials.createSsl(certificate))).toBe('ready');
     expect(await check(address, credentials.createInsecure())).toBe('refused');
   });
-
-  it('asks every client for a certificate where a client CA is set', async () => {
-    const tls = { certificate, key, clientCa: certificate };
-    const { address } = await openBare('127.0.0.1:0', { tls });
-    expect(await check(address, credentials.createSsl(certificate, key, certificate))).toBe(
-      'ready',
-    );
-    expect(await check(address, credentials.createSsl(certificate))).toBe('refused');
-  });
 });

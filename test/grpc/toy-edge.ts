@@ -91,7 +91,7 @@ export function toyDeps(seen: Seen, log: Logger): EdgeDeps {
     random: systemRandom,
     log,
     audit: { record: (event) => seen.audit.push(event) },
-    callers: { find: async (key) => callers[key] },
+    callers: { find: async (key) => callers[key], findByCertificate: async () => undefined },
     allowAnonymousCallers: true,
     verifyAccessToken: async (token) => {
       if (token === goodToken) return person;

@@ -8,6 +8,7 @@ async function open(overrides: Partial<SideServerOptions> = {}) {
     address: '127.0.0.1:0',
     jwks: () => '{"keys":[]}',
     ready: () => true,
+    metrics: async () => 'countersign_toy 1\n',
     ...overrides,
   });
   onTestFinished(() => server[Symbol.asyncDispose]());
@@ -61,7 +62,39 @@ describe('the HTTP port', () => {
     expect((await get('/healthz')).headers.get('cache-control')).toBe('no-store');
   });
 
-  it.each(['/', '/metrics', '/.well-known/jwks.json/', '//healthz', '/healthz/../readyz/x'])(
+  it('shows the metrics, made once for all who ask within a moment', async () => {
+    let made = 0;
+    const { get } = await open({
+      metrics: async () => {
+        made += 1;
+        return `countersign_toy ${made}\n`;
+      },
+    });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => get('/metrics')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(answers[0]?.headers.get('content-type')).toBe(
+      'text/plain; version=0.0.4; charset=utf-8',
+    );
+    expect(answers[0]?.headers.get('cache-control')).toBe('no-store');
+    expect(await answers[0]?.text()).toBe('countersign_toy 1\n');
+    expect(made).toBe(1);
+    const again = async () => (await get('/metrics')).text();
+    await expect.poll(again, { timeout: 5_000 }).toBe('countersign_toy 2\n');
+  });
+
+  it('says so where the metrics cannot be had, tells no more, and tries again', async () => {
+    let fails = true;
+    const { get } = await open({
+      metrics: () => (fails ? Promise.reject(new Error('secret')) : Promise.resolve('x 1\n')),
+    });
+    const answer = await get('/metrics');
+    expect([answer.status, await answer.text()]).toEqual([503, 'no metrics now\n']);
+    fails = false;
+    const again = async () => (await get('/metrics')).status;
+    await expect.poll(again, { timeout: 5_000 }).toBe(200);
+  });
+
+  it.each(['/', '/metrics/', '/.well-known/jwks.json/', '//healthz', '/healthz/../readyz/x'])(
     'has nothing at %s',
     async (path) => {
       const { server } = await open();

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createHashLane, hashConcurrency } from '../../src/passwords/index.js';
+import { createHashLane } from '../../src/passwords/index.js';
 
 const START = Date.UTC(2026, 0, 1);
 
@@ -318,11 +318,69 @@ describe('the lane under any sequence of events (rule 15)', () => {
   });
 });
 
-describe('hashConcurrency', () => {
-  it('is one per core and leaves two threads of the pool free (rule 15)', () => {
-    expect(hashConcurrency(8, 12)).toBe(8);
-    expect(hashConcurrency(8, 4)).toBe(2);
-    expect(hashConcurrency(2, 4)).toBe(2);
-    expect(hashConcurrency(1, 1)).toBe(1);
+describe('places that are kept in the lane (rule 15)', () => {
+  const call = (lane: ReturnType<typeof rig>['lane'], withinMs?: number) => {
+    const caller = new AbortController();
+    const deadline = withinMs === undefined ? undefined : new Date(START + withinMs);
+    return { caller, context: { deadline, signal: caller.signal }, lane };
+  };
+
+  it('are no more than the queue and the permits together, so that nobody is let in for nothing', async () => {
+    const { lane, send, end } = rig({ concurrency: 2, queueLimit: 3 });
+    send(0);
+    const calls = Array.from({ length: 4 }, () => call(lane));
+    const places = calls.map(({ context }) => lane.admit(context));
+    expect(() => lane.admit(call(lane).context)).toThrow('too many passwords');
+    // Nor does one that comes without a place take one of theirs.
+    const late = send(1);
+    await settled();
+    expect(late.outcome.value).toEqual(OVERLOADED);
+    // Those that were let in are served, however full the rest is.
+    const done = calls.map(({ context }, i) => lane.run(context, async () => i));
+    await end(0);
+    expect(await Promise.all(done)).toEqual([0, 1, 2, 3]);
+    for (const place of places) place[Symbol.dispose]();
+    expect(lane.depth).toEqual({ running: 0, queued: 0 });
+  });
+
+  it('are given back by those who do not need them, and by those who leave, once', () => {
+    const { lane, send } = rig({ concurrency: 1, queueLimit: 1 });
+    send(0);
+    const [first, second, third] = [call(lane), call(lane), call(lane)];
+    const place = lane.admit(first.context);
+    expect(() => lane.admit(second.context)).toThrow('too many passwords');
+    place[Symbol.dispose]();
+    place[Symbol.dispose]();
+    lane.admit(second.context);
+    expect(() => lane.admit(third.context)).toThrow('too many passwords');
+    second.caller.abort(new Error('left'));
+    lane.admit(third.context);
+    for (const { caller } of [first, second]) {
+      expect(getEventListeners(caller.signal, 'abort')).toEqual([]);
+    }
+    expect(() => lane.admit(second.context)).toThrow('left');
+  });
+
+  it('are one for each call, which does not stand in its own way', async () => {
+    const { lane } = rig({ concurrency: 1, queueLimit: 1 });
+    const only = call(lane, 100);
+    lane.admit(only.context);
+    lane.admit(only.context);
+    const other = call(lane);
+    lane.admit(other.context);
+    expect(await lane.run(only.context, async () => 'hashed')).toBe('hashed');
+    // The place is used up: a second hash of the same call stands in line like any other.
+    const third = call(lane);
+    lane.admit(third.context);
+    await expect(lane.run(only.context, async () => 'again')).rejects.toEqual(OVERLOADED);
+  });
+
+  it('are for those whose hash can be done in half of their time, counting the places before', () => {
+    const { lane, send } = rig({ concurrency: 1, estimateMs: 100 });
+    send(0);
+    lane.admit(call(lane).context);
+    // 100 for each of the two before it, and 100 to run.
+    expect(() => lane.admit(call(lane, 599).context)).toThrow('too many passwords');
+    lane.admit(call(lane, 600).context);
   });
 });

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/core/clock.js';
 import type { Db } from '../../src/db/index.js';
 import { createSweeps } from '../../src/workers/index.js';
 import { eventually } from '../resilience/eventually.js';
+import { isBackground } from '../security/watched-database.js';
 import { silentLog, type TestDatabase } from '../support/databases.js';
 import { PASSWORD, signUp, unique, wrongCode } from '../support/people.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
@@ -34,9 +35,13 @@ export interface ScanReport {
   readonly tables: Readonly<Record<string, number>>;
   /** `during: table`, of statements that scan a growing table. */
   readonly scans: readonly string[];
+  /** How many different texts there were. */
+  readonly texts: number;
+  /** Texts that came with a second person only. */
+  readonly furtherTexts: readonly string[];
 }
 
-/** Loads the tables, walks every hot path through the public door, and explains what it sent. */
+/** Loads the tables, walks every hot path through the public door, twice, and explains what it sent. */
 export async function reportScans(
   database: TestDatabase & { readonly url: string },
   count: number,
@@ -50,6 +55,11 @@ export async function reportScans(
   using recording = recordStatements();
   await using app = await startTestApp({ database });
   await walkHotPaths(app, recording);
+  const texts = new Set(recording.statements.keys());
+  await walkHotPaths(app, recording);
+  const furtherTexts = [...recording.statements.keys()].filter(
+    (text) => !texts.has(text) && !isBackground(text),
+  );
   const seen: Record<string, number> = {};
   const scans: string[] = [];
   const client = new Client({ connectionString: database.url });
@@ -65,7 +75,8 @@ export async function reportScans(
   } finally {
     await client.end();
   }
-  return { seen, scans, tables: Object.fromEntries(large) };
+  const { size } = recording.statements;
+  return { seen, scans, furtherTexts, texts: size, tables: Object.fromEntries(large) };
 }
 
 /** By the catalogue's own figures: partitions are tables too, and the empty ones may be scanned. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { Client } from 'pg';
+import type { Client } from 'pg';
+import { onQuery } from '../support/sent-queries.js';
 
 /** A statement as this process has sent it to PostgreSQL, with its values as the driver encoded them. */
 export interface SentStatement {
@@ -20,33 +21,23 @@ export interface Recording extends Disposable {
   during(what: string): void;
 }
 
-/**
- * Notes every statement of this process at the last place before the wire. Nothing is rewritten or
- * imitated: what is explained afterwards is what the hot paths send.
- */
+/** Notes every statement that this process sends; only the shape of query that the house uses. */
 export function recordStatements(): Recording {
   const statements = new Map<string, { statement: SentStatement; during: Set<string> }>();
   let going = 'start';
-  // The driver's own method, which has many shapes; only the one that the house uses is noted.
-  const original: unknown = Reflect.get(Client.prototype, 'query');
-  if (typeof original !== 'function') throw new Error('pg names its method otherwise now');
-  Reflect.set(Client.prototype, 'query', function query(this: Client, ...args: unknown[]): unknown {
-    const sent = sentStatement(args[0]);
-    if (sent !== undefined) {
-      const known = statements.get(sent.text) ?? { statement: sent, during: new Set() };
-      statements.set(sent.text, known);
-      known.during.add(going);
-    }
-    return Reflect.apply(original, this, args);
+  const listening = onQuery((query) => {
+    const sent = sentStatement(query);
+    if (sent === undefined) return;
+    const known = statements.get(sent.text) ?? { statement: sent, during: new Set() };
+    statements.set(sent.text, known);
+    known.during.add(going);
   });
   return {
     statements,
     during(what) {
       going = what;
     },
-    [Symbol.dispose]() {
-      Reflect.set(Client.prototype, 'query', original);
-    },
+    [Symbol.dispose]: () => listening[Symbol.dispose](),
   };
 }
 
@@ -62,6 +53,8 @@ function sentStatement(query: unknown): SentStatement | undefined {
 interface PlanNode {
   readonly 'Node Type': string;
   readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly 'Index Cond'?: string;
   readonly Plans?: readonly PlanNode[];
 }
 
@@ -71,7 +64,16 @@ export async function scannedTables(
   statement: SentStatement,
 ): Promise<readonly string[]> {
   const plans = [await plan(client, statement), await genericPlan(client, statement)];
-  return [...new Set(plans.flatMap(seqScans))].toSorted();
+  const partial = await partialIndexes(client);
+  return [...new Set(plans.flatMap((root) => wholeScans(root, partial)))].toSorted();
+}
+
+/** They hold what is queued or alive, which does not grow with use, and may be read whole. */
+async function partialIndexes(client: Client): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ relname: string }>(
+    'select relname from pg_class join pg_index on indexrelid = oid where indpred is not null',
+  );
+  return new Set(rows.map(({ relname }) => relname));
 }
 
 async function plan(client: Client, { text, values }: SentStatement): Promise<PlanNode> {
@@ -100,7 +102,17 @@ function rootOf({ rows }: { readonly rows: readonly unknown[] }): PlanNode {
   return row['QUERY PLAN'][0].Plan;
 }
 
-function seqScans(node: PlanNode): readonly string[] {
-  const here = node['Node Type'].includes('Seq Scan') ? [node['Relation Name'] ?? 'something'] : [];
-  return [...here, ...(node.Plans ?? []).flatMap(seqScans)];
+/** Through an index too: without a condition on it, only a limit above would end the reading. */
+function wholeScans(
+  node: PlanNode,
+  partial: ReadonlySet<string>,
+  limited = false,
+): readonly string[] {
+  const { 'Node Type': type, 'Index Name': index = '' } = node;
+  const byIndex = /Index(?: Only)? Scan/.test(type);
+  const unbounded = node['Index Cond'] === undefined && !limited && !partial.has(index);
+  const whole = byIndex ? unbounded : type.includes('Seq Scan');
+  const here = whole ? [node['Relation Name'] ?? index] : [];
+  const below = (node.Plans ?? []).flatMap((child) => wholeScans(child, partial, type === 'Limit'));
+  return [...here, ...below];
 }

@@ -1,200 +1,212 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { addCaller } from '../../src/callers/index.js';
 import type { AuthClient, CallOptions } from '../../src/client/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import { systemRandom } from '../../src/core/ids.js';
-import { describePostgres, type TestDatabase } from '../support/databases.js';
+import { openDatabase } from '../../src/db/index.js';
+import { describePostgres, silentLog, type TestDatabase } from '../support/databases.js';
 import { PASSWORD, signUp, unique, wrongCode } from '../support/people.js';
-import { anotherPool, startTestApp, type TestApp } from '../support/test-app.js';
+import { startTestApp, type TestApp } from '../support/test-app.js';
 import { type CountingProxy, postgresProxy, redisProxy, through } from './counting-proxy.js';
 import { isBackground } from './watched-database.js';
 
 const redisUrl = process.env['TEST_REDIS_URL'] ?? '';
 
 /** The table "Statements and round trips" of docs/architecture.md, counted on the wire. */
-describe.skipIf(redisUrl === '')('round trips on Redis', () => {
-  describePostgres('and PostgreSQL', (database) => {
-    const prefix = `test-${randomUUID()}:`;
-    let redis: CountingProxy;
-    let postgres: CountingProxy;
-    let pool: TestDatabase;
-    let app: TestApp;
-    let auth: AuthClient;
-    const options: CallOptions = { clientAddress: '198.51.100.20' };
+describe.skipIf(redisUrl === '').each([{ prepareStatements: true }, { prepareStatements: false }])(
+  'round trips on Redis, statements prepared: $prepareStatements,',
+  ({ prepareStatements }) => {
+    describePostgres('and PostgreSQL', (database) => {
+      const prefix = `test-${randomUUID()}:`;
+      let redis: CountingProxy;
+      let postgres: CountingProxy;
+      let pool: TestDatabase;
+      let app: TestApp;
+      let auth: AuthClient;
+      const options: CallOptions = { clientAddress: '198.51.100.20' };
 
-    beforeAll(async () => {
-      const groups = [
-        'sign-up',
-        'sign-in',
-        'verification',
-        'session',
-        'account',
-        'introspection',
-        'keys',
-      ];
-      const callerKey = await addCaller(database().db, {
-        name: 'bff',
-        groups,
-        random: systemRandom,
-        clock: systemClock,
-      });
-      [redis, postgres] = [await redisProxy(redisUrl), await postgresProxy(database().url)];
-      pool = await anotherPool(through(database().url, postgres));
-      app = await startTestApp({
-        database: pool,
-        callerKey,
-        env: {
-          REDIS_URL: through(redisUrl, redis),
-          REDIS_KEY_PREFIX: prefix,
-          LIMIT_SIGN_INS_PER_SOURCE: '1000/1m',
-          LIMIT_SIGN_UPS_PER_SOURCE: '1000/1m',
-        },
-      });
-      auth = app.auth;
-    });
-    afterAll(async () => {
-      await app[Symbol.asyncDispose]();
-      await forget(prefix);
-      await pool[Symbol.asyncDispose]();
-      await redis[Symbol.asyncDispose]();
-      await postgres[Symbol.asyncDispose]();
-    });
-
-    /** Trips of a call; made once before, where scripts are loaded and connections opened. */
-    async function count(
-      call: () => Promise<unknown>,
-    ): Promise<{ redis: number; postgres: number }> {
-      redis.reset();
-      postgres.reset();
-      await call().catch(() => undefined);
-      const statements = postgres.trips().filter((text) => !isBackground(text));
-      for (const statement of statements)
-        expect(statement).not.toMatch(/^\s*(?:begin|commit|rollback)/i);
-      return { redis: redis.trips().length, postgres: statements.length };
-    }
-
-    async function person() {
-      const [email, phoneNumber] = [unique.email(), unique.phone()];
-      const made = await signUp({ auth }, { email, phoneNumber });
-      await app.mailbox.waitFor(({ to }) => to === email);
-      await app.mailbox.waitFor(({ to }) => to === phoneNumber);
-      const [emailId = '', phoneId = ''] = made.challengeIds;
-      return {
-        ...made,
-        email,
-        phoneNumber,
-        emailId,
-        phoneId,
-        code: () => app.mailbox.codeFor(email),
-      };
-    }
-
-    it('SignUp: one and one', async () => {
-      const call = () =>
-        auth.signUp(
-          {
-            username: unique.username(),
-            password: PASSWORD,
-            email: unique.email(),
-            phoneNumber: unique.phone(),
+      beforeAll(async () => {
+        const groups = [
+          'sign-up',
+          'sign-in',
+          'verification',
+          'session',
+          'account',
+          'introspection',
+          'keys',
+        ];
+        const callerKey = await addCaller(database().db, {
+          name: 'bff',
+          groups,
+          random: systemRandom,
+          clock: systemClock,
+        });
+        [redis, postgres] = [await redisProxy(redisUrl), await postgresProxy(database().url)];
+        const url = through(database().url, postgres);
+        pool = { ...(await openDatabase({ url }, { log: silentLog, prepareStatements })), url };
+        app = await startTestApp({
+          database: pool,
+          callerKey,
+          env: {
+            REDIS_URL: through(redisUrl, redis),
+            REDIS_KEY_PREFIX: prefix,
+            LIMIT_SIGN_INS_PER_SOURCE: '1000/1m',
+            LIMIT_SIGN_UPS_PER_SOURCE: '1000/1m',
           },
-          options,
-        );
-      await call();
-      expect(await count(call)).toEqual({ redis: 1, postgres: 1 });
-      const repeatable = () =>
-        auth.signUp(
-          { username: unique.username(), password: PASSWORD, requestId: randomUUID() },
-          options,
-        );
-      expect(await count(repeatable)).toEqual({ redis: 1, postgres: 1 });
-    });
+        });
+        auth = app.auth;
+        // The first sweeps run at once, the next not before these tests are over.
+        const lastSweep = /to_regclass\('audit_events_/;
+        await vi.waitFor(() => expect(postgres.trips().join()).toMatch(lastSweep), 10_000);
+      });
+      afterAll(async () => {
+        await app[Symbol.asyncDispose]();
+        await forget(prefix);
+        await pool[Symbol.asyncDispose]();
+        await redis[Symbol.asyncDispose]();
+        await postgres[Symbol.asyncDispose]();
+      });
 
-    it('SignIn: one and two; one and one where it fails', async () => {
-      const { username } = await person();
-      const signIn = (identifier: string, password: string) => () =>
-        auth.signIn({ identifier, password }, options);
-      await signIn(username, PASSWORD)();
-      expect(await count(signIn(username, PASSWORD))).toEqual({ redis: 1, postgres: 2 });
-      expect(await count(signIn(username, 'wrong password'))).toEqual({ redis: 1, postgres: 1 });
-      expect(await count(signIn(unique.username(), PASSWORD))).toEqual({ redis: 1, postgres: 1 });
-    });
+      /** Trips of a call; made once before, where scripts are loaded and connections opened. */
+      async function count(
+        call: () => Promise<unknown>,
+      ): Promise<{ redis: number; postgres: number }> {
+        redis.reset();
+        postgres.reset();
+        await call().catch(() => undefined);
+        const statements = postgres.trips().filter((text) => !isBackground(text));
+        for (const statement of statements)
+          expect(statement).not.toMatch(/^\s*(?:begin|commit|rollback)/i);
+        return { redis: redis.trips().length, postgres: statements.length };
+      }
 
-    it('Send…VerificationCode: one and one', async () => {
-      const { accessToken } = await person();
-      const signedIn = { ...options, accessToken };
-      app.clock.advance({ seconds: 61 });
-      const email = unique.email();
-      expect(await count(() => auth.sendEmailVerificationCode({ email }, signedIn))).toEqual({
-        redis: 1,
-        postgres: 1,
-      });
-      const phoneNumber = unique.phone();
-      expect(await count(() => auth.sendPhoneVerificationCode({ phoneNumber }, signedIn))).toEqual({
-        redis: 1,
-        postgres: 1,
-      });
-      // Too soon: refused by the same one statement, and the address's share is given back.
-      expect(await count(() => auth.sendEmailVerificationCode({ email }, signedIn))).toEqual({
-        redis: 2,
-        postgres: 1,
-      });
-    });
+      async function person() {
+        const [email, phoneNumber] = [unique.email(), unique.phone()];
+        const made = await signUp({ auth }, { email, phoneNumber });
+        await app.mailbox.waitFor(({ to }) => to === email);
+        await app.mailbox.waitFor(({ to }) => to === phoneNumber);
+        const [emailId = '', phoneId = ''] = made.challengeIds;
+        return {
+          ...made,
+          email,
+          phoneNumber,
+          emailId,
+          phoneId,
+          code: () => app.mailbox.codeFor(email),
+        };
+      }
 
-    it('Confirm…: none and two; none and one where it fails', async () => {
-      const { emailId, phoneId, phoneNumber, code, accessToken } = await person();
-      const confirm = (text: string) => () =>
-        auth.confirmEmail({ challengeId: emailId, code: text }, options);
-      expect(await count(confirm(wrongCode(code())))).toEqual({ redis: 0, postgres: 1 });
-      expect(await count(confirm(code()))).toEqual({ redis: 0, postgres: 2 });
-      expect(await count(confirm(code()))).toEqual({ redis: 0, postgres: 1 });
-      const confirmPhone = () =>
-        auth.confirmPhoneNumber(
-          { challengeId: phoneId, code: app.mailbox.codeFor(phoneNumber) },
-          { ...options, accessToken },
-        );
-      expect(await count(confirmPhone)).toEqual({ redis: 0, postgres: 2 });
-    });
+      it('SignUp: one and one', async () => {
+        const call = () =>
+          auth.signUp(
+            {
+              username: unique.username(),
+              password: PASSWORD,
+              email: unique.email(),
+              phoneNumber: unique.phone(),
+            },
+            options,
+          );
+        await call();
+        expect(await count(call)).toEqual({ redis: 1, postgres: 1 });
+        const repeatable = () =>
+          auth.signUp(
+            { username: unique.username(), password: PASSWORD, requestId: randomUUID() },
+            options,
+          );
+        expect(await count(repeatable)).toEqual({ redis: 1, postgres: 1 });
+      });
 
-    it('RefreshSession: none and one; none and none for garbage', async () => {
-      const { refreshToken } = await person();
-      expect(await count(() => auth.refreshSession({ refreshToken }, options))).toEqual({
-        redis: 0,
-        postgres: 1,
+      it('SignIn: one and two; one and one where it fails', async () => {
+        const { username } = await person();
+        const signIn = (identifier: string, password: string) => () =>
+          auth.signIn({ identifier, password }, options);
+        await signIn(username, PASSWORD)();
+        expect(await count(signIn(username, PASSWORD))).toEqual({ redis: 1, postgres: 2 });
+        expect(await count(signIn(username, 'wrong password'))).toEqual({ redis: 1, postgres: 1 });
+        expect(await count(signIn(unique.username(), PASSWORD))).toEqual({ redis: 1, postgres: 1 });
       });
-      expect(await count(() => auth.refreshSession({ refreshToken: 'garbage' }, options))).toEqual({
-        redis: 0,
-        postgres: 0,
-      });
-    });
 
-    it('IntrospectToken and GetJsonWebKeySet: none and none', async () => {
-      const { accessToken } = await person();
-      expect(await count(() => auth.introspectToken({ accessToken }, options))).toEqual({
-        redis: 0,
-        postgres: 0,
+      it('Send…VerificationCode: one and one', async () => {
+        const { accessToken } = await person();
+        const signedIn = { ...options, accessToken };
+        app.clock.advance({ seconds: 61 });
+        const email = unique.email();
+        expect(await count(() => auth.sendEmailVerificationCode({ email }, signedIn))).toEqual({
+          redis: 1,
+          postgres: 1,
+        });
+        const phoneNumber = unique.phone();
+        expect(
+          await count(() => auth.sendPhoneVerificationCode({ phoneNumber }, signedIn)),
+        ).toEqual({
+          redis: 1,
+          postgres: 1,
+        });
+        // Too soon: refused by the same one statement, and the address's share is given back.
+        expect(await count(() => auth.sendEmailVerificationCode({ email }, signedIn))).toEqual({
+          redis: 2,
+          postgres: 1,
+        });
       });
-      expect(await count(() => auth.getJsonWebKeySet({}, options))).toEqual({
-        redis: 0,
-        postgres: 0,
-      });
-    });
 
-    it('GetAccount and SignOut: none and one', async () => {
-      const { accessToken, refreshToken } = await person();
-      expect(await count(() => auth.getAccount({}, { ...options, accessToken }))).toEqual({
-        redis: 0,
-        postgres: 1,
+      it('Confirm…: none and two; none and one where it fails', async () => {
+        const { emailId, phoneId, phoneNumber, code, accessToken } = await person();
+        const confirm = (text: string) => () =>
+          auth.confirmEmail({ challengeId: emailId, code: text }, options);
+        expect(await count(confirm(wrongCode(code())))).toEqual({ redis: 0, postgres: 1 });
+        expect(await count(confirm(code()))).toEqual({ redis: 0, postgres: 2 });
+        expect(await count(confirm(code()))).toEqual({ redis: 0, postgres: 1 });
+        const confirmPhone = () =>
+          auth.confirmPhoneNumber(
+            { challengeId: phoneId, code: app.mailbox.codeFor(phoneNumber) },
+            { ...options, accessToken },
+          );
+        expect(await count(confirmPhone)).toEqual({ redis: 0, postgres: 2 });
       });
-      expect(await count(() => auth.signOut({ refreshToken }, options))).toEqual({
-        redis: 0,
-        postgres: 1,
+
+      it('RefreshSession: none and one; none and none for garbage', async () => {
+        const { refreshToken } = await person();
+        expect(await count(() => auth.refreshSession({ refreshToken }, options))).toEqual({
+          redis: 0,
+          postgres: 1,
+        });
+        expect(
+          await count(() => auth.refreshSession({ refreshToken: 'garbage' }, options)),
+        ).toEqual({
+          redis: 0,
+          postgres: 0,
+        });
+      });
+
+      it('IntrospectToken and GetJsonWebKeySet: none and none', async () => {
+        const { accessToken } = await person();
+        expect(await count(() => auth.introspectToken({ accessToken }, options))).toEqual({
+          redis: 0,
+          postgres: 0,
+        });
+        expect(await count(() => auth.getJsonWebKeySet({}, options))).toEqual({
+          redis: 0,
+          postgres: 0,
+        });
+      });
+
+      it('GetAccount and SignOut: none and one', async () => {
+        const { accessToken, refreshToken } = await person();
+        expect(await count(() => auth.getAccount({}, { ...options, accessToken }))).toEqual({
+          redis: 0,
+          postgres: 1,
+        });
+        expect(await count(() => auth.signOut({ refreshToken }, options))).toEqual({
+          redis: 0,
+          postgres: 1,
+        });
       });
     });
-  });
-});
+  },
+);
 
 /** Counters live for up to a day, and the Redis is everybody's. */
 async function forget(prefix: string): Promise<void> {

@@ -14,8 +14,12 @@ export interface WatchedDatabase {
 const BACKGROUND = [
   /e\."eventId", e\."occurredAt"/,
   /account_id as "accountId", audit_key/,
-  /^\s*with (?:moment|failed|old|dead|overdue) as/,
+  /^\s*with (?:moment|failed|old|dead|overdue|stretch) as/,
+  // The sweeps: no call's statement begins with a deletion.
+  /^\s*delete from/,
+  /to_regclass\('audit_events_/,
   /^\s*update outbox/,
+  /select created_at from outbox where state = 'queued'/,
   /join callers c using/,
   /(?:ended_at|raised_at)::text as/,
   /from signing_keys/,

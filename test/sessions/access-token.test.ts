@@ -28,7 +28,7 @@ const clock = movableClock();
 const accessTokens = (overrides: { issuer?: string; audience?: string; key?: SigningKey } = {}) => {
   const signing = overrides.key ?? key;
   return createAccessTokens({
-    keys: { current: () => signing, find: (kid) => (kid === key.kid ? key : undefined) },
+    keys: { signer: async () => signing, find: (kid) => (kid === key.kid ? key : undefined) },
     issuer: overrides.issuer ?? ISSUER,
     audience: overrides.audience ?? AUDIENCE,
     ttlSeconds: ACCESS_SECONDS,
@@ -117,7 +117,7 @@ describe('access tokens', () => {
   it('expire by the clock of whoever verifies', async () => {
     const mine = movableClock();
     const short = createAccessTokens({
-      keys: { current: () => key, find: () => key },
+      keys: { signer: async () => key, find: () => key },
       issuer: ISSUER,
       audience: AUDIENCE,
       ttlSeconds: ACCESS_SECONDS,
@@ -135,7 +135,7 @@ describe('access tokens', () => {
   it('are refused once their session has ended', async () => {
     const asked: unknown[][] = [];
     const after = createAccessTokens({
-      keys: { current: () => key, find: () => key },
+      keys: { signer: async () => key, find: () => key },
       issuer: ISSUER,
       audience: AUDIENCE,
       ttlSeconds: ACCESS_SECONDS,

@@ -48,6 +48,7 @@ export function aCall(caller = CALLER): Call {
     requestId: systemRandom.id(),
     caller,
     sourceIsLocal: true,
+    sourceIsCaller: false,
     source: '192.0.2.1',
     locale: 'en',
     deadline: new Date(Date.now() + 10_000),

@@ -21,7 +21,7 @@ describe('SignIn while the hash lane is full (rule 15)', () => {
           ...cheap,
           admit: (context) => {
             if (where === 'at the door') shed();
-            cheap.admit(context);
+            return cheap.admit(context);
           },
           verify: async (...args) => {
             shed();

@@ -24,7 +24,10 @@ export function createCheapHasher(): CheapHasher {
       generation += 1;
     },
 
-    admit: ({ signal }) => signal.throwIfAborted(),
+    admit: ({ signal }) => {
+      signal.throwIfAborted();
+      return { [Symbol.dispose]: () => {} };
+    },
 
     async hash(password, { signal }) {
       signal.throwIfAborted();

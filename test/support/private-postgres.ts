@@ -26,14 +26,17 @@ export async function startPrivatePostgres(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<PrivatePostgres> {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-pg-'));
-  const asServer = await serverUser(folder);
+  const user = await serverUser();
+  if (user !== undefined) {
+    await chown(folder, user.uid, user.gid);
+    await chmod(folder, 0o700);
+  }
   const bin = await binaries();
   const port = await freePort();
   const data = join(folder, 'data');
   const command = (name: string, ...args: string[]): Promise<unknown> => {
-    const [program = name, ...prefix] = [...asServer, join(bin, name)];
     // The server must not inherit our pipes, or waiting for pg_ctl would wait for the server.
-    return run(program, [...prefix, ...args], { cwd: folder, timeout: 60_000 });
+    return run(join(bin, name), args, { ...user, cwd: folder, timeout: 60_000 });
   };
 
   await command(
@@ -97,16 +100,19 @@ export async function startPrivatePostgres(
   };
 }
 
-/** PostgreSQL refuses to run as root: then the folder and the commands belong to `postgres`. */
-async function serverUser(folder: string): Promise<readonly string[]> {
-  if (process.getuid?.() !== 0) return [];
+export interface ServerUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** PostgreSQL and PgBouncer refuse to run as root: then it is `postgres` who does. */
+export async function serverUser(): Promise<ServerUser | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
   const [uid, gid] = await Promise.all(
     ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, 'postgres'])).stdout)),
   );
   if (uid === undefined || gid === undefined) throw new Error('there is no user postgres');
-  await chown(folder, uid, gid);
-  await chmod(folder, 0o700);
-  return ['runuser', '-u', 'postgres', '--'];
+  return { uid, gid };
 }
 
 async function binaries(): Promise<string> {
@@ -118,7 +124,7 @@ async function binaries(): Promise<string> {
   return stdout.trim();
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

@@ -14,9 +14,10 @@ export interface RawRequest {
   readonly address: string;
   /** `countersign.v1.AuthService/SignIn`. */
   readonly method: string;
-  /** Written as they are, each as a write of its own. */
+  /** Written as they are, each as a write of its own. None: the headers end the stream. */
   readonly chunks: readonly Buffer[];
-  readonly headers?: Readonly<Record<string, string>>;
+  /** In addition or in place; undefined leaves one out. */
+  readonly headers?: Readonly<Record<string, string | undefined>>;
 }
 
 const GIVE_UP_MS = 5_000;
@@ -28,13 +29,14 @@ export async function sendRaw(request: RawRequest): Promise<RawAnswer> {
   try {
     return await new Promise<RawAnswer>((resolve, reject) => {
       let seen: IncomingHttpHeaders = {};
-      const stream = session.request({
+      const headers = {
         [constants.HTTP2_HEADER_METHOD]: 'POST',
         [constants.HTTP2_HEADER_PATH]: `/${request.method}`,
         [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc+proto',
         te: 'trailers',
         ...request.headers,
-      });
+      };
+      const stream = session.request(headers, { endStream: request.chunks.length === 0 });
       const collect = (headers: IncomingHttpHeaders): void => {
         seen = { ...seen, ...headers };
       };

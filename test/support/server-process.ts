@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type AuthClient, createCountersignClient } from '../../src/client/index.js';
 
@@ -99,8 +98,6 @@ function environment(options: ServerProcessOptions): NodeJS.ProcessEnv {
   });
   return {
     ...Object.fromEntries(inherited),
-    // What `launch.cts` sets before the first import, which is too late for `--import`.
-    UV_THREADPOOL_SIZE: String(availableParallelism() + 4),
     LISTEN_ADDRESS: '127.0.0.1:0',
     HTTP_ADDRESS: '127.0.0.1:0',
     LOG_LEVEL: 'warn',

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   type Charge,
@@ -10,8 +11,15 @@ import {
   resolveLimits,
   type Throttle,
 } from '../../src/throttling/index.js';
+import { MAX_WAITING } from '../../src/throttling/redis-shares.js';
+import { INSURANCE_QUIET_MS } from '../../src/throttling/redis-throttle.js';
 import { admittedOf, movableClock } from '../contracts/throttling.contract.js';
-import { hasRedisServer, type PrivateRedis, startPrivateRedis } from '../support/private-redis.js';
+import {
+  hasRedisServer,
+  type PrivateRedis,
+  startPrivateRedis,
+  tellRedis,
+} from '../support/private-redis.js';
 
 const installed = await hasRedisServer();
 const required = process.env['REQUIRE_SERVICES'] === '1';
@@ -26,9 +34,10 @@ const QUICK_MS = 300;
 const AT_ONCE_MS = 100;
 
 /** Unlike `events.once`, does not reject for the 'error' events that an outage is made of. */
-function seen(client: Redis, event: 'close' | 'ready'): Promise<void> {
+function seen(client: Redis | Cluster, event: 'close' | 'ready'): Promise<void> {
   return new Promise((resolve) => {
-    client.once(event, () => resolve());
+    const once = client.once.bind(client) as (name: string, listener: () => void) => unknown;
+    once(event, resolve);
   });
 }
 
@@ -89,6 +98,9 @@ describe.skipIf(!installed)('when Redis goes away (T5)', { retry: 2 }, () => {
     await server.restart();
     await ready();
     expect(await admittedOf(throttle, [send('c')], 200)).toBe(20);
+    expect(reports).toEqual([true]);
+    clock.advance(INSURANCE_QUIET_MS / 1000);
+    await throttle.consume([send('d')]);
     expect(reports).toEqual([true, false]);
   });
 
@@ -135,6 +147,7 @@ describe.skipIf(!installed)('when Redis goes away (T5)', { retry: 2 }, () => {
     expect(reports).toEqual([true]);
     server.thaw();
     await ready();
+    clock.advance(INSURANCE_QUIET_MS / 1000);
     await throttle.consume([send('a')]);
     expect(reports).toEqual([true, false]);
   });
@@ -166,6 +179,109 @@ describe.skipIf(!installed)('when Redis goes away (T5)', { retry: 2 }, () => {
     clock.advance(3);
     expect(await admittedOf(throttle, [send('a')], 200)).toBe(20);
     expect(reports).toEqual([]);
+  });
+
+  it('goes on counting after its scripts were flushed', async () => {
+    const from = (source: string): Charge => ({ ...send('a'), source });
+    throttle.remember('a', 'known');
+    expect(await admittedOf(throttle, [from('stranger')], 12)).toBe(12);
+    await tellRedis(server.port, 'SCRIPT FLUSH');
+    expect(await admittedOf(throttle, [from('stranger')], 200)).toBe(8);
+    await tellRedis(server.port, 'SCRIPT FLUSH');
+    expect(await admittedOf(throttle, [from('known')], 200)).toBe(5);
+    expect(reports).toEqual([]);
+  });
+
+  it('makes strangers of all while Redis is away, and knows them again when it is back', async () => {
+    const from = (source: string): Charge => ({ limiter: 'sendsPerAddressLong', key: 'a', source });
+    throttle.remember('a', 'known');
+    expect(await admittedOf(throttle, [from('stranger')], 20)).toBe(10);
+    const closed = seen(connection.client, 'close');
+    await server.stop();
+    await closed;
+    // What Redis had shut for strangers is shut for all; another address has what insurance gives.
+    expect(await admittedOf(throttle, [from('known')], 20)).toBe(0);
+    const other = (source: string): Charge => ({ ...from(source), key: 'b' });
+    throttle.remember('b', 'known');
+    expect(await admittedOf(throttle, [other('known')], 20)).toBe(2);
+    expect(await admittedOf(throttle, [other('stranger')], 20)).toBe(0);
+
+    await server.restart();
+    await ready();
+    clock.advance(3);
+    expect(await admittedOf(throttle, [other('stranger')], 20)).toBe(10);
+    expect(await admittedOf(throttle, [other('known')], 20)).toBe(10);
+  });
+
+  it('keeps shut what Redis had shut for a source that the address knows, for that source alone', async () => {
+    const from = (source: string): Charge => ({ limiter: 'sendsPerAddressLong', key: 'a', source });
+    throttle.remember('a', 'known');
+    expect(await admittedOf(throttle, [from('known')], 20)).toBe(10);
+    const closed = seen(connection.client, 'close');
+    await server.stop();
+    await closed;
+    clock.advance(3);
+    expect(await admittedOf(throttle, [from('known')], 20)).toBe(0);
+    expect(await admittedOf(throttle, [from('stranger')], 20)).toBe(2);
+  });
+
+  it('keeps a bounded number of sources for a Redis that is away, the latest', async () => {
+    const closed = seen(connection.client, 'close');
+    await server.stop();
+    await closed;
+    for (let i = 0; i < MAX_WAITING + 500; i += 1) throttle.remember(`address ${i}`, 'known');
+    await server.restart();
+    await ready();
+    // A hundred go with each call, so that the first after an outage is no slow one.
+    for (let i = 0; i < 12; i += 1) await throttle.consume([send('a')]);
+    const names = await connection.client.keys('*known*');
+    expect(names).toHaveLength(MAX_WAITING);
+  });
+
+  it('counts on insurance when Redis is a replica, is full, or asks for a password (T5)', async () => {
+    const insured = async (throttled: Throttle) =>
+      expect(await admittedOf(throttled, [{ ...send('a'), source: 's' }], 30)).toBe(5);
+    const withPassword = `redis://:wrong@127.0.0.1:${server.port}`;
+    await tellRedis(server.port, 'CONFIG SET requirepass right');
+    const refused = await connectRedis(withPassword);
+    const make = (client: Redis | Cluster) =>
+      createRedisThrottle({ redis: client, limits, clock, key: Buffer.alloc(32, 7) });
+    await insured(make(refused.client));
+    await refused[Symbol.asyncDispose]();
+    await server.restart();
+    await ready();
+    await tellRedis(server.port, 'CONFIG SET maxmemory 1');
+    await insured(make(connection.client));
+    await tellRedis(server.port, 'CONFIG SET maxmemory 0');
+    await tellRedis(server.port, 'REPLICAOF 127.0.0.1 1');
+    const left = seen(connection.client, 'close');
+    await insured(make(connection.client));
+    await left;
+    await tellRedis(server.port, 'REPLICAOF NO ONE');
+    await ready();
+    expect(await admittedOf(throttle, [send('b')], 30)).toBe(20);
+  });
+
+  it('needs no more rights than docs/operations.md gives it', async () => {
+    const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+    const [, rights] = /^ACL SETUSER countersign (.*)$/m.exec(page) ?? [];
+    await tellRedis(server.port, `ACL SETUSER countersign ${rights?.replace('PASSWORD', 'p@ss')}`);
+    const url = `redis://countersign:p%40ss@127.0.0.1:${server.port}/0`;
+    const restricted = await connectRedis(url);
+    const throttled = createRedisThrottle({
+      redis: restricted.client,
+      limits,
+      clock,
+      key: Buffer.alloc(32, 7),
+      keyPrefix: 'countersign:',
+      onInsurance: (active) => reports.push(active),
+    });
+    throttled.remember('a', 'known');
+    expect(await admittedOf(throttled, [{ ...send('a'), source: 'known' }], 30)).toBe(5);
+    expect(await admittedOf(throttled, [{ limiter: 'smsPerCountry', key: 'VN' }], 30)).toBe(30);
+    expect(await admittedOf(throttled, [{ ...send('a'), source: 'stranger' }], 30)).toBe(20);
+    expect(reports).toEqual([]);
+    await restricted[Symbol.asyncDispose]();
   });
 
   it('never makes room by giving back what a flush took', async () => {
@@ -268,7 +384,7 @@ describe.skipIf(!installed)('when Redis goes away (T5)', { retry: 2 }, () => {
 
   it('refuses an address of the wrong shape without repeating it', async () => {
     for (const bad of ['', 'localhost:6379', 'http://:secret@host', 'unix:/secret']) {
-      await expect(connectRedis(bad)).rejects.toThrow(/must be a URL/);
+      await expect(connectRedis(bad)).rejects.toThrow(/^the address of Redis is /);
       await expect(connectRedis(bad)).rejects.not.toThrow(/secret/);
     }
   });

@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { connectRedis, createRedisThrottle, resolveLimits } from '../../src/throttling/index.js';
-import { movableClock, throttlingContract } from '../contracts/throttling.contract.js';
+import {
+  type Charge,
+  connectRedis,
+  createRedisThrottle,
+  resolveLimits,
+} from '../../src/throttling/index.js';
+import { MAX_KNOWN_PER_ADDRESS } from '../../src/throttling/known-sources.js';
+import { admittedOf, movableClock, throttlingContract } from '../contracts/throttling.contract.js';
 
 const url = process.env['TEST_REDIS_URL'] ?? '';
 const required = process.env['REQUIRE_SERVICES'] === '1';
@@ -54,8 +60,8 @@ describe.skipIf(url === '')('on Redis', () => {
     const { connection, clock, elapse, dispose } = await openSpace();
     const redis = connection.client;
     return {
-      open: (overrides) =>
-        createRedisThrottle({ redis, limits: resolveLimits(overrides), clock, key }),
+      open: (overrides, observer) =>
+        createRedisThrottle({ redis, limits: resolveLimits(overrides), clock, key, observer }),
       elapse,
       dispose,
     };
@@ -90,19 +96,81 @@ describe.skipIf(url === '')('on Redis', () => {
     const secrets = ['+84912345678', 'an@example.com', '203.0.113.9', 'x'.repeat(100_000)];
     for (const secret of secrets) {
       await throttle.consume([
-        { limiter: 'sendsPerAddressShort', key: secret },
-        { limiter: 'sendsPerAddressLong', key: secret },
+        { limiter: 'sendsPerAddressShort', key: secret, source: '203.0.113.77' },
+        { limiter: 'smsPerCountry', key: secret },
+      ]);
+      throttle.remember(secret, '203.0.113.77');
+    }
+    await throttle.consume([{ limiter: 'emailInAll', key: '' }]);
+    const stored = await keysUnder(space.plain, space.prefix);
+    const known = stored.filter((name) => name.includes(':known:'));
+    expect([stored.length, known.length]).toEqual([13, 4]);
+    const digests = stored.map((name) => name.split(':').at(-1));
+    // Only what hangs on one address has one name: its counter, and the sources that it knows.
+    expect(new Set(digests).size).toBe(9);
+    for (const name of known) {
+      expect(await space.plain.zrange(name, '0', '-1')).toEqual([
+        expect.stringMatching(/^[\w-]{12}$/),
       ]);
     }
-    const stored = await keysUnder(space.plain, space.prefix);
-    expect(stored).toHaveLength(8);
-    const digests = stored.map((name) => name.split(':').at(-1));
-    expect(new Set(digests).size).toBe(8);
     for (const name of stored) {
       expect(name.length).toBeLessThan(space.prefix.length + 80);
       for (const secret of secrets) expect(name).not.toContain(secret);
       expect(await space.plain.pttl(name)).toBeGreaterThan(0);
     }
+  });
+
+  it('shares between replicas which sources an address knows, the newest eight of each', async () => {
+    const space = await openSpace();
+    onTestFinished(space.dispose);
+    const second = await connectRedis(url, { prefix: space.prefix });
+    onTestFinished(() => second[Symbol.asyncDispose]());
+    const [one, other] = [space.connection, second].map(({ client }) =>
+      createRedisThrottle({ redis: client, limits: resolveLimits(), clock: space.clock, key }),
+    );
+    if (one === undefined || other === undefined) throw new Error('two replicas');
+    const from = (source: string): Charge => ({
+      limiter: 'sendsPerAddressLong',
+      key: 'an@example.com',
+      source,
+    });
+    for (let i = 0; i < 10; i += 1) {
+      space.clock.advance(1);
+      one.remember('an@example.com', `source ${i}`);
+    }
+    // It goes with the next call of that process, and costs none of its own.
+    await one.consume([{ limiter: 'emailInAll', key: '' }]);
+    expect(await admittedOf(other, [from('stranger')], 30)).toBe(10);
+    expect(await admittedOf(other, [from('source 1')], 5)).toBe(0);
+    expect(await admittedOf(other, [from('source 2')], 5)).toBe(5);
+    expect(await admittedOf(one, [from('source 9')], 30)).toBe(5);
+    const [set = ''] = await keysUnder(space.plain, `${space.prefix}throttle:known:`);
+    expect(await space.plain.zcard(set)).toBe(MAX_KNOWN_PER_ADDRESS);
+  });
+
+  it('remembers a refusal for the source that was refused, not for one that the address knows', async () => {
+    const space = await openSpace();
+    onTestFinished(space.dispose);
+    const throttle = createRedisThrottle({
+      redis: space.connection.client,
+      limits: resolveLimits(),
+      clock: space.clock,
+      key,
+    });
+    const from = (source?: string): Charge => ({
+      limiter: 'sendsPerAddressShort',
+      key: 'a',
+      source,
+    });
+    throttle.remember('a', 'known');
+    expect(await admittedOf(throttle, [from('stranger')], 20)).toBe(5);
+    const [counter = ''] = await keysUnder(space.plain, `${space.prefix}throttle:sends`);
+    const count = await space.plain.get(counter);
+    for (const source of ['stranger', undefined, 'stranger']) {
+      expect((await throttle.tryConsume([from(source)])).admitted).toBe(false);
+    }
+    expect(await space.plain.get(counter)).toBe(count);
+    expect((await throttle.tryConsume([from('known')])).admitted).toBe(true);
   });
 
   it('asks Redis nothing for a key it knows to be exhausted, until the recheck', async () => {

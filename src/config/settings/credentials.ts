@@ -45,7 +45,7 @@ export const credentialSettings = {
     max: 256,
     since: '0.1.0',
     description:
-      'Password hashes that one process computes at a time. Two threads of the pool (`UV_THREADPOOL_SIZE`) always stay free of hashes, whatever is set here.',
+      'Password hashes that one process computes at a time, each on a thread of its own at low priority.',
   },
   HASH_QUEUE_LIMIT: {
     kind: 'whole',
@@ -79,6 +79,15 @@ export const credentialSettings = {
     since: '0.1.0',
     description:
       'How long an access token is valid. Changed roles, and a block, reach services that verify offline after at most this time.',
+  },
+  SIGNING_KEY_LIFETIME: {
+    kind: 'duration',
+    default: '90d',
+    min: '1d',
+    max: '3650d',
+    since: '0.1.0',
+    description:
+      'How long one key signs access tokens. Its successor is published an hour before it takes over, and it stays published until its last token has expired. `countersign keys rotate` does not wait for it.',
   },
   REFRESH_IDLE_TTL: {
     kind: 'duration',

@@ -14,7 +14,7 @@ export const permissionSettings = {
   ),
   ALLOW_EMBEDDED_DATABASE: permission('Run on the embedded database off loopback.'),
   ALLOW_MEMORY_LIMITS: permission(
-    'Run without Redis off loopback. Right for exactly one process: each replica would count alone.',
+    'Run without Redis off loopback, or with several `WORKERS`. Right for exactly one process: each process would count alone.',
   ),
   ALLOW_CONSOLE_TRANSPORT: permission(
     'Print mail or text messages, with their codes, to standard output off loopback.',

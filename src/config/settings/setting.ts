@@ -18,7 +18,17 @@ export interface SwitchSetting extends SettingText {
 /** A setting as data: the reader checks by it and `docs/configuration.md` is written from it. */
 export type Setting = SettingText &
   (
-    | { readonly kind: 'address' | 'keys' | 'path' | 'region' | 'regions' | 'switch' | 'transport' }
+    | {
+        readonly kind:
+          | 'address'
+          | 'keys'
+          | 'path'
+          | 'redis'
+          | 'region'
+          | 'regions'
+          | 'switch'
+          | 'transport';
+      }
     | { readonly kind: 'choice'; readonly values: readonly string[] }
     | { readonly kind: 'duration'; readonly min: string; readonly max: string }
     | { readonly kind: 'limit' }
