@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Person } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Locale } from '../core/contact.js';
-import { clockCte, type Db, sqlNow, statementNow } from '../db/index.js';
+import { clockCte, type StatementTarget, sqlNow, statementNow } from '../db/index.js';
 import type { PasswordHash } from '../passwords/index.js';
 import { sessionIsAlive } from '../sessions/index.js';
 import type { Account, AccountStatus } from './account.js';
@@ -20,7 +20,11 @@ export function liveSession(now: RawBuilder<Date>, person: Person): RawBuilder<b
 }
 
 /** Whether the session still lives; for the rare answer that must say so. One trip. */
-export async function isSignedIn(db: Db, clock: Clock, person: Person): Promise<boolean> {
+export async function isSignedIn(
+  db: StatementTarget,
+  clock: Clock,
+  person: Person,
+): Promise<boolean> {
   const { rows } =
     await sql`select from accounts a where ${liveSession(sqlNow(clock), person)}`.execute(db);
   return rows.length > 0;
@@ -88,7 +92,7 @@ interface IdentifierJson {
 
 /** One trip. Undefined: no such account, or `alive` does not hold. */
 export async function readAccount(
-  db: Db,
+  db: StatementTarget,
   clock: Clock,
   which: (now: RawBuilder<Date>) => RawBuilder<boolean>,
 ): Promise<Account | undefined> {

@@ -19,7 +19,7 @@ import {
 import type { Call, Person } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
-import { clockCte, type Db, shielded, statementNow, uniqueViolation } from '../db/index.js';
+import { clockCte, type Db, statementNow, uniqueViolation, untilAborted } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import { isSignedIn, liveSession, proofEpochOf } from './account-store.js';
 import { identifierTaken } from './errors.js';
@@ -79,13 +79,11 @@ export async function confirmIdentifier(
     caller: call.caller,
   };
   const epoch = proofEpochOf(statementNow, person);
-  const guess = await shielded(() =>
-    chargeGuess<AccountContacts>(deps.db, deps.clock, target, deps.budgetPolicy, {
-      epoch,
-      context: contactsOf(),
-    }),
-  );
-  if (guess === undefined) throw await nothingLive(deps, person);
+  const guess = await chargeGuess<AccountContacts>(deps.db, deps.clock, target, deps.budgetPolicy, {
+    epoch,
+    context: contactsOf(),
+  });
+  if (guess === undefined) throw await nothingLive(deps, call);
   const lane = person === undefined ? 'anonymous' : 'session';
   const destination = openDestination(
     deps.dataKeys,
@@ -114,9 +112,13 @@ function withLengthOf(guess: LiveChallenge, code: string): LiveChallenge {
 }
 
 /** A session that ended elsewhere a moment ago looks like a code that is gone: one more trip tells. */
-async function nothingLive(deps: ConfirmIdentifierDeps, person: Person | undefined) {
-  if (person === undefined || (await isSignedIn(deps.db, deps.clock, person))) return codeExpired();
-  return accessTokenInvalid();
+async function nothingLive(
+  deps: ConfirmIdentifierDeps,
+  { person, signal }: Call & { readonly person?: Person | undefined },
+) {
+  if (person === undefined) return codeExpired();
+  const signedIn = await isSignedIn(untilAborted(signal, deps.db), deps.clock, person);
+  return signedIn ? codeExpired() : accessTokenInvalid();
 }
 
 interface Proof {
@@ -151,7 +153,7 @@ async function prove(
     channel: proof.target.channel,
     destination: proof.destination,
   });
-  const attempt = () => shielded(() => runProof(deps, call, proof, notices));
+  const attempt = () => runProof(deps, call, proof, notices);
   const row = await attempt().catch((error: unknown) => {
     if (uniqueViolation(error) === 'identifiers_holder') return attempt();
     throw error;

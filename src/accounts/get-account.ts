@@ -1,6 +1,6 @@
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import type { Db } from '../db/index.js';
+import { type Db, untilAborted } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import type { Account } from './account.js';
 import { liveSession, readAccount } from './account-store.js';
@@ -15,7 +15,9 @@ export interface GetAccountDeps {
  * session has ended since the token was issued.
  */
 export async function getAccount(deps: GetAccountDeps, call: PersonCall): Promise<Account> {
-  const account = await readAccount(deps.db, deps.clock, (now) => liveSession(now, call.person));
+  const account = await readAccount(untilAborted(call.signal, deps.db), deps.clock, (now) =>
+    liveSession(now, call.person),
+  );
   if (account === undefined) throw accessTokenInvalid();
   return account;
 }

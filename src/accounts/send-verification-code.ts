@@ -15,7 +15,7 @@ import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel, Locale } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
-import { clockCte, type Db, sqlNow, statementNow } from '../db/index.js';
+import { clockCte, type Db, sqlNow, statementNow, untilAborted } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
 import {
   findIdempotent,
@@ -196,7 +196,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     select p.known or ${recent(now, call)} as allowed, p.locale, b.account_wait, s.challenge_id, s.long_code,
       s.expires_at, s.resend_at, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
     from person p cross join budgets b left join slot s on true left join standing o on true`.execute(
-    deps.db,
+    untilAborted(call.signal, deps.db),
   );
   return rows[0];
 }
@@ -240,7 +240,9 @@ async function waitingDestination(
     select (select i.value from identifiers i
       where i.account_id = a.account_id and i.type = ${typeOfChannel(input.channel)}::text
       order by i.state = 'claimed' desc, i.state = 'lapsed' desc limit 1) as value
-    from accounts a where ${liveSession(now, call.person)}`.execute(deps.db);
+    from accounts a where ${liveSession(now, call.person)}`.execute(
+    untilAborted(call.signal, deps.db),
+  );
   const found = rows[0];
   if (found === undefined) throw accessTokenInvalid();
   if (found.value === null)

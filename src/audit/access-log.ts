@@ -5,7 +5,7 @@ import type { Random } from '../core/ids.js';
 import type { KeyRing } from '../core/keys.js';
 import type { Logger } from '../core/logger.js';
 import { untraced } from '../core/tracing.js';
-import { type Db, shielded } from '../db/index.js';
+import type { Db } from '../db/index.js';
 import { type AccessEvent, type RecordedEvent, toRows } from './access-rows.js';
 import { insertAccess } from './access-store.js';
 import { createAddressSeal } from './address-seal.js';
@@ -66,7 +66,7 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
     clearTimeout(timer);
     timer = undefined;
     // Not within the call that happened to fill the batch: its end must not cut the write short.
-    flushing ??= untraced(() => shielded(writeAll)).finally(() => {
+    flushing ??= untraced(writeAll).finally(() => {
       flushing = undefined;
     });
     failing = !(await flushing);

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
-import { type Db, shielded } from '../db/index.js';
+import type { Db } from '../db/index.js';
 import { type Caller, hashCallerKey, isCallerKey } from './caller.js';
 import { selectCredentials } from './caller-store.js';
 
@@ -49,7 +49,7 @@ export function createCallerDirectory({ db, clock, log }: CallerDirectoryDeps): 
   const read = async (): Promise<void> => {
     try {
       // The reading is everybody's: it must not stop because the call that began it was cancelled.
-      callers = index(await shielded(() => selectCredentials(db)));
+      callers = index(await selectCredentials(db));
       if (failing) log.info({}, 'callers are read again');
       failing = false;
     } catch (error) {

@@ -1,4 +1,3 @@
-export { shielded, unhurried, withSignal } from './call-scope.js';
 export type { Db, PoolFigures, Tx } from './database.js';
 export { dumpSchema } from './dump-schema.js';
 export { FolderLockedError } from './folder-lock.js';
@@ -27,3 +26,4 @@ export {
   uniqueViolation,
 } from './pg-errors.js';
 export { isSameDatabase } from './same-database.js';
+export { type StatementTarget, unhurried, untilAborted } from './statement-target.js';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import type { Logger } from '../core/logger.js';
-import { unhurried } from './call-scope.js';
 import type { Db } from './database.js';
 import { inTransaction } from './in-transaction.js';
+import { unhurried } from './statement-target.js';
 
 /** One step of the schema. Frozen once released: a later change is a later migration. */
 export interface Migration {
@@ -39,24 +39,23 @@ export async function migrate(
   migrations: readonly Migration[],
   { log }: { readonly log?: Logger } = {},
 ): Promise<readonly string[]> {
-  const applied = await unhurried(() =>
-    inTransaction(db, async (tx) => {
-      // First of all: whoever comes second reads what the first has committed.
-      await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(tx);
-      await createHistory(tx);
-      const history = await readHistory(tx);
-      const problem = historyProblem(history, migrations);
-      if (problem !== undefined) throw new MigrationError(problem);
-      const pending = migrations.slice(history.length);
-      for (const migration of pending) {
-        await sql.raw(migration.sql).execute(tx);
-        await sql`
+  const applied = await inTransaction(db, async (tx) => {
+    await unhurried(tx);
+    // First of all: whoever comes second reads what the first has committed.
+    await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(tx);
+    await createHistory(tx);
+    const history = await readHistory(tx);
+    const problem = historyProblem(history, migrations);
+    if (problem !== undefined) throw new MigrationError(problem);
+    const pending = migrations.slice(history.length);
+    for (const migration of pending) {
+      await sql.raw(migration.sql).execute(tx);
+      await sql`
           insert into schema_migrations (name, checksum, applied_at)
           values (${migration.name}, ${checksum(migration)}, clock_timestamp())`.execute(tx);
-      }
-      return pending.map(({ name }) => name);
-    }),
-  );
+    }
+    return pending.map(({ name }) => name);
+  });
   if (applied.length > 0) log?.info({ migrations: applied }, 'the database schema was migrated');
   return applied;
 }

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
-import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
+import type { CompiledQuery, QueryResult } from 'kysely';
 import type { QueryResult as PgResult, PoolClient } from 'pg';
-import { callScope, shielded } from './call-scope.js';
 import { type CancelTarget, requestCancel } from './cancel-request.js';
 import {
   DatabaseUnavailableError,
@@ -13,14 +12,15 @@ import {
   withoutValues,
 } from './pg-errors.js';
 import { type StatementResult, statementResult } from './query-result.js';
+import { StatementConnection } from './statement-connection.js';
 import type { StatementNames } from './statement-names.js';
 import { tracedStatement } from './statement-span.js';
 import { encodeParameter } from './values.js';
 
 export interface StatementLimits {
   /**
-   * For one statement, unless the call's scope says otherwise. Kept by this process, since a session
-   * setting would be lost behind a transaction pooler.
+   * For one statement, unless its connection is `unhurried`; 0: no limit. Kept by this process, since a
+   * session setting would be lost behind a transaction pooler.
    */
   readonly statementTimeoutMs: number;
   /** From the cancel request to the server's answer; after that the connection is thrown away. */
@@ -38,15 +38,17 @@ interface BackendKey {
 }
 
 /** One connection to PostgreSQL, lent to one caller at a time. */
-export class PgConnection implements DatabaseConnection {
+export class PgConnection extends StatementConnection {
   /** Why this connection must not be used again. */
   #broken: Error | undefined;
+  #unhurried = false;
 
   constructor(
     private readonly client: PoolClient,
     private readonly limits: StatementLimits,
     private readonly names: StatementNames,
   ) {
+    super();
     // For the whole life of the client: without a listener, a connection that dies while it is lent
     // but not asked anything ends the process.
     client.on('error', (error) => {
@@ -54,48 +56,29 @@ export class PgConnection implements DatabaseConnection {
     });
   }
 
-  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    return tracedStatement(query.sql, () => this.run<R>(query.sql, query.parameters));
+  executeQuery<R>(query: CompiledQuery, signal?: AbortSignal): Promise<QueryResult<R>> {
+    return tracedStatement(query.sql, () => this.run<R>(query.sql, query.parameters, signal));
   }
 
-  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
-    throw new Error('statements are not streamed');
+  unhurried(): void {
+    this.#unhurried = true;
   }
 
-  async run<R>(text: string, parameters: readonly unknown[] = []): Promise<StatementResult<R>> {
-    const { signal, statementTimeoutMs = this.limits.statementTimeoutMs } = callScope();
+  async run<R>(
+    text: string,
+    parameters: readonly unknown[] = [],
+    signal?: AbortSignal,
+  ): Promise<StatementResult<R>> {
     signal?.throwIfAborted();
     if (this.#broken !== undefined) throw this.#broken;
-
-    let stop: (reason: unknown) => void = () => {};
-    const stopped = new Promise<{ readonly reason: unknown }>((resolve) => {
-      stop = (reason) => resolve({ reason });
-    });
-    const onAbort = (): void => stop(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const onTimeout = (): void => stop(new StatementTimeoutError('a statement took too long'));
-    const timer = statementTimeoutMs > 0 ? setTimeout(onTimeout, statementTimeoutMs) : undefined;
-    try {
-      const answer = this.#send<R>(text, parameters);
-      const first = await Promise.race([answer, stopped]);
-      return 'reason' in first ? await this.#stop(answer, first.reason) : first;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    }
-  }
-
-  /** A statement of the driver's own: once begun it goes on, although the caller has left. */
-  control(text: string): Promise<StatementResult<never>> {
-    callScope().signal?.throwIfAborted();
-    return shielded(() => this.run<never>(text));
+    return await this.#bounded(this.#send<R>(text, parameters), signal);
   }
 
   /** Never rejects: a connection that cannot roll back is thrown away, and that rolls back too. */
   async rollback(): Promise<void> {
     if (this.#broken !== undefined) return;
     try {
-      await shielded(() => this.run('rollback'));
+      await this.run('rollback');
     } catch (error) {
       this.#broken ??= lost(error);
     }
@@ -104,6 +87,7 @@ export class PgConnection implements DatabaseConnection {
   /** Gives the connection back, or throws it away when its state is not certain. */
   release(): void {
     // A `begin` written by hand and never finished must not reach the next caller either.
+    this.#unhurried = false;
     const clean = this.#broken === undefined && this.client.getTransactionStatus() === 'I';
     this.client.release(!clean);
   }
@@ -130,6 +114,35 @@ export class PgConnection implements DatabaseConnection {
       if (this.client.getTransactionStatus() !== 'I') throw error;
       return this.#send<R>(text, parameters);
     }
+  }
+
+  /** The answer, unless time is over or the signal aborts before it comes. */
+  #bounded<R>(
+    answer: Promise<StatementResult<R>>,
+    signal: AbortSignal | undefined,
+  ): Promise<StatementResult<R>> {
+    const limitMs = this.#unhurried ? 0 : this.limits.statementTimeoutMs;
+    return new Promise((resolve, reject) => {
+      let over = false;
+      // Whatever comes first decides; the rest is not listened to any more.
+      const first = (then: () => void): void => {
+        if (over) return;
+        over = true;
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        then();
+      };
+      const stop = (reason: unknown): void =>
+        first(() => void this.#stop(answer, reason).then(resolve, reject));
+      const onAbort = (): void => stop(signal?.reason);
+      const onTimeout = (): void => stop(new StatementTimeoutError('a statement took too long'));
+      const timer = limitMs > 0 ? setTimeout(onTimeout, limitMs) : undefined;
+      signal?.addEventListener('abort', onAbort, { once: true });
+      answer.then(
+        (result) => first(() => resolve(result)),
+        (error: unknown) => first(() => reject(error)),
+      );
+    });
   }
 
   /**

@@ -8,7 +8,6 @@ import {
 } from 'kysely';
 import { Pool, type PoolClient } from 'pg';
 import type { Logger } from '../core/logger.js';
-import { callScope, refuseInsideTransaction } from './call-scope.js';
 import type { OpenedPool, PoolFigures } from './database.js';
 import { PgConnection, type StatementLimits } from './pg-connection.js';
 import { DatabaseUnavailableError, isServerError } from './pg-errors.js';
@@ -84,63 +83,45 @@ class PgDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    refuseInsideTransaction();
-    const { signal } = callScope();
-    signal?.throwIfAborted();
     if (this.#pool.waitingCount >= this.limits.maxWaiting) {
       throw new DatabaseUnavailableError('too many calls wait for a database connection');
     }
-    const client = await this.#connect(signal);
+    const client = await this.#connect();
     const connection = this.#connections.get(client);
     if (connection === undefined) throw new Error('the pool lent an unknown connection');
     return connection;
   }
 
   async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await own(connection).control('begin');
+    await pg(connection).run('begin');
   }
 
   async commitTransaction(connection: DatabaseConnection): Promise<void> {
-    requireCommitted(await own(connection).control('commit'));
+    requireCommitted(await pg(connection).run('commit'));
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await own(connection).rollback();
+    await pg(connection).rollback();
   }
 
   async releaseConnection(connection: DatabaseConnection): Promise<void> {
-    own(connection).release();
+    pg(connection).release();
   }
 
   async destroy(): Promise<void> {
     await this.#pool.end();
   }
 
-  #connect(signal: AbortSignal | undefined): Promise<PoolClient> {
-    return new Promise((resolve, reject) => {
-      let waiting = true;
-      const onAbort = (): void => {
-        waiting = false;
-        reject(signal?.reason);
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#pool.connect().then(
-        (client) => {
-          signal?.removeEventListener('abort', onAbort);
-          // The pool has no way to leave its queue: the place is kept, and given up when it comes.
-          if (waiting) resolve(client);
-          else client.release();
-        },
-        (error: unknown) => {
-          signal?.removeEventListener('abort', onAbort);
-          reject(isServerError(error) ? error : unreachable(error));
-        },
-      );
-    });
+  async #connect(): Promise<PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      throw isServerError(error) ? error : unreachable(error);
+    }
   }
 }
 
-function own(connection: DatabaseConnection): PgConnection {
+function pg(connection: DatabaseConnection): PgConnection {
   if (connection instanceof PgConnection) return connection;
   throw new Error('a connection of another driver');
 }

@@ -9,17 +9,19 @@ import {
   PostgresIntrospector,
   type QueryResult,
 } from 'kysely';
-import { callScope, refuseInsideTransaction } from './call-scope.js';
 import type { OpenedPool, PoolFigures } from './database.js';
 import { DatabaseUnavailableError, withoutValues } from './pg-errors.js';
 import { requireCommitted, type StatementResult, statementResult } from './query-result.js';
 import { StatementCompiler } from './statement-compiler.js';
+import { StatementConnection } from './statement-connection.js';
 import { tracedStatement } from './statement-span.js';
 import { bytesAsText, encodeParameter, parsers } from './values.js';
 
 export interface EmbeddedLimits {
   /** Callers that may wait for the one connection; the next one is refused at once. */
   readonly maxWaiting: number;
+  /** For how long. */
+  readonly connectTimeoutMs: number;
 }
 
 /** A kysely handle on an embedded database. Disposing of it closes `pglite`. */
@@ -39,17 +41,19 @@ export function openPglite(pglite: PGlite, limits: EmbeddedLimits): OpenedPool {
   return { db: new Kysely<unknown>({ dialect }), pool: () => driver.figures() };
 }
 
-class PgliteConnection implements DatabaseConnection {
-  constructor(private readonly pglite: PGlite) {}
-
-  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    callScope().signal?.throwIfAborted();
-    return tracedStatement(query.sql, () => this.run<R>(query.sql, query.parameters));
+class PgliteConnection extends StatementConnection {
+  constructor(private readonly pglite: PGlite) {
+    super();
   }
 
-  streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
-    throw new Error('statements are not streamed');
+  /** Its statements cannot be interrupted; a call that has ended begins none. */
+  async executeQuery<R>(query: CompiledQuery, signal?: AbortSignal): Promise<QueryResult<R>> {
+    signal?.throwIfAborted();
+    return await tracedStatement(query.sql, () => this.run<R>(query.sql, query.parameters));
   }
+
+  /** Nothing limits the time of a statement here. */
+  unhurried(): void {}
 
   async run<R>(text: string, parameters: readonly unknown[] = []): Promise<StatementResult<R>> {
     const values = parameters.map(encodeParameter).map(asText);
@@ -87,22 +91,17 @@ class PgliteDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    refuseInsideTransaction();
-    const { signal } = callScope();
-    signal?.throwIfAborted();
     if (this.pglite.closed) throw closed();
-    if (this.#lent) await this.#turn(signal);
+    if (this.#lent) await this.#turn();
     this.#lent = true;
     return this.#connection;
   }
 
   async beginTransaction(): Promise<void> {
-    callScope().signal?.throwIfAborted();
     await this.#connection.run('begin');
   }
 
   async commitTransaction(): Promise<void> {
-    callScope().signal?.throwIfAborted();
     requireCommitted(await this.#connection.run('commit'));
   }
 
@@ -121,20 +120,20 @@ class PgliteDriver implements Driver {
     if (!this.pglite.closed) await this.pglite.close();
   }
 
-  #turn(signal: AbortSignal | undefined): Promise<void> {
+  #turn(): Promise<void> {
     if (this.#waiting.length >= this.limits.maxWaiting) {
       throw new DatabaseUnavailableError('too many calls wait for the embedded database');
     }
     return new Promise((resolve, reject) => {
       const onTurn = (): void => {
-        signal?.removeEventListener('abort', onAbort);
+        clearTimeout(timer);
         resolve();
       };
-      const onAbort = (): void => {
+      const onTimeout = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(onTurn), 1);
-        reject(signal?.reason);
+        reject(new DatabaseUnavailableError('the embedded database was not free in time'));
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const timer = setTimeout(onTimeout, this.limits.connectTimeoutMs);
       this.#waiting.push(onTurn);
     });
   }

@@ -5,7 +5,7 @@ import type { Random } from '../core/ids.js';
 import { deriveKeyRing, type KeyRing } from '../core/keys.js';
 import type { Logger } from '../core/logger.js';
 import { originOfWork } from '../core/tracing.js';
-import { type Db, shielded, sqlNow } from '../db/index.js';
+import { type Db, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
 import { LEASE_SECONDS, monotonicMs } from './lease.js';
 import { checkLimits, DEFAULT_LIMITS, type DeliveryLimits } from './limits.js';
@@ -101,9 +101,9 @@ export function createOutbox(deps: OutboxDeps): Outbox {
         log.warn({ messages: leftOver.length }, 'sender queue is full: left to recovery');
       }
     },
-    recover: () => (closed ? Promise.resolve(0) : shielded(() => recover(recovery))),
+    recover: () => (closed ? Promise.resolve(0) : recover(recovery)),
     async expire() {
-      const expired = await shielded(() => expireMessages(db, sqlNow(clock), EXPIRE_BATCH));
+      const expired = await expireMessages(db, sqlNow(clock), EXPIRE_BATCH);
       observer.expired(expired);
       return expired;
     },

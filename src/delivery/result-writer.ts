@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.js';
 import type { Logger } from '../core/logger.js';
 import { untraced } from '../core/tracing.js';
-import { type Db, shielded, sqlNow } from '../db/index.js';
+import { type Db, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
 import type { DeliveryLimits } from './limits.js';
 import type { DeliveryObserver } from './observer.js';
@@ -58,7 +58,7 @@ export function createResultWriter(deps: Deps): ResultWriter {
     }
     list.push(result);
     // The call that happened to start this has an end of its own, which must not cut it short.
-    writing ??= untraced(() => shielded(run));
+    writing ??= untraced(run);
     pause.check();
   };
 

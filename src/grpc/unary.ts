@@ -18,7 +18,6 @@ import type { Clock } from '../core/clock.js';
 import { negotiateLocale } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
-import { withSignal } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import {
   type Charge,
@@ -175,8 +174,7 @@ export function unary<Need extends PersonNeed, Request, Response>(
       answer(() => answerFailure(definition.method, deps, call, respond, error));
     const watch = watchCall(wire, deps.clock, deps.callTimeoutMs, fail);
     const call = new OpenCall(requestIdOf(wire.metadata), wire.metadata, watch);
-    // Statements stop with the call, wherever they are made.
-    const work = () => withSignal(watch.signal, () => serve(definition, deps, wire, call));
+    const work = () => serve(definition, deps, wire, call);
     observed
       .run(work)
       .then(

@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import { insertChange } from '../audit/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import { clockCte, type Db, statementNow } from '../db/index.js';
+import { clockCte, type Db, statementNow, untilAborted } from '../db/index.js';
 import {
   resolveScope,
   type ScopeRequest,
@@ -65,7 +65,7 @@ export async function refreshSession(
   const presented = deps.refreshTokens.read(input.refreshToken, call.caller);
   const successor = deps.refreshTokens.successorOf(presented);
   const { rows } = await refreshStatement(deps, call, presented, successor, input.scope).execute(
-    deps.db,
+    untilAborted(call.signal, deps.db),
   );
   const row = rows[0];
   if (row?.outcome === 'reuse') deps.ended.add(presented.sessionId);

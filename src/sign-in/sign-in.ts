@@ -3,7 +3,7 @@ import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import { classifyIdentifier } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
-import { type Db, shielded } from '../db/index.js';
+import type { Db } from '../db/index.js';
 import { type ScopeRequest, scopeNotGranted } from '../organizations/index.js';
 import {
   isOverloaded,
@@ -70,7 +70,7 @@ export async function signIn(deps: SignInDeps, call: Call, input: SignInInput): 
   );
   // What is no identifier stays out of the statement: PostgreSQL would refuse a NUL in it.
   const typed = { ...(identifier ?? { type: undefined, value: '' }), subject };
-  const guess = await shielded(() => chargePassword(deps, typed));
+  const guess = await chargePassword(deps, typed);
   const verdict = await judge(deps, call, input.password, typed, guess);
   if (guess.lockedSeconds !== undefined) throw signInLocked(guess.lockedSeconds);
   if (!verdict.matches || guess.account === undefined) throw credentialsInvalid();
@@ -93,7 +93,7 @@ async function judge(
   try {
     return await deps.hasher.verify(stored, password, call);
   } catch (error) {
-    if (isOverloaded(error)) await shielded(() => refundPassword(deps, typed, guess));
+    if (isOverloaded(error)) await refundPassword(deps, typed, guess);
     throw error;
   }
 }
@@ -123,9 +123,7 @@ async function begin(
 ): Promise<Omit<SignedIn, 'address'>> {
   const session = prepareSession(deps, { caller: call.caller, amr: ['pwd'] });
   // Completed although the caller may have left: the budgets must be cleared for the right password.
-  const opened = await shielded(() =>
-    openSession(deps, call, { ...proof, session, scope: input.scope }),
-  );
+  const opened = await openSession(deps, call, { ...proof, session, scope: input.scope });
   if (opened === undefined) throw credentialsInvalid();
   if (opened.grant === undefined) throw scopeNotGranted();
   const { accountId } = proof.account;

@@ -10,7 +10,7 @@ import {
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
-import { type Db, shielded, uniqueViolation } from '../db/index.js';
+import { type Db, uniqueViolation, untilAborted } from '../db/index.js';
 import {
   findIdempotent,
   type IdempotencyDeps,
@@ -62,12 +62,10 @@ export async function signUp(deps: SignUpDeps, call: Call, input: SignUpInput): 
     codes,
     request,
   };
-  const done = await shielded(() => insertSignUp(deps, call, draft)).catch(
-    async (error: unknown) => {
-      if (uniqueViolation(error) === 'identifiers_holder') return undefined;
-      throw error;
-    },
-  );
+  const done = await insertSignUp(deps, call, draft).catch(async (error: unknown) => {
+    if (uniqueViolation(error) === 'identifiers_holder') return undefined;
+    throw error;
+  });
   if (done === undefined) return repeat(deps, call, input, request);
   deps.outbox.dispatch(
     codes.map((code, index) =>
@@ -163,7 +161,9 @@ async function repeat(
     scope: undefined,
     region: undefined,
   });
-  const account = await readAccount(deps.db, deps.clock, () => whoIs(signedIn.accountId));
+  const account = await readAccount(untilAborted(call.signal, deps.db), deps.clock, () =>
+    whoIs(signedIn.accountId),
+  );
   if (account === undefined) throw new Error('an account that just signed in is gone');
   return {
     account,

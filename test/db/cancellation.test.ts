@@ -4,9 +4,8 @@ import {
   inTransaction,
   isCancelled,
   isUnavailable,
-  shielded,
   unhurried,
-  withSignal,
+  untilAborted,
 } from '../../src/db/index.js';
 import { describePostgres, eachDatabase, testDatabase } from '../support/databases.js';
 
@@ -21,45 +20,42 @@ function abortAfter(ms: number): AbortSignal {
 eachDatabase('a call whose signal has aborted', (database) => {
   it('starts no statement (rule 20)', async () => {
     const { db } = database();
-    const late = withSignal(AbortSignal.abort(gone), () => sql`select 1`.execute(db));
+    const late = sql`select 1`.execute(untilAborted(AbortSignal.abort(gone), db));
     await expect(late).rejects.toBe(gone);
   });
 
-  it('still runs what is shielded: a guess is counted (rule 2)', async () => {
+  it('still runs what was not asked to stop: a guess is counted (rule 2)', async () => {
     const { db } = database();
     await sql.raw('create table guesses (n int)').execute(db);
-    const call = withSignal(AbortSignal.abort(gone), async () => {
-      await shielded(() => sql`insert into guesses values (${1})`.execute(db));
-      await sql`insert into guesses values (${2})`.execute(db);
-    });
-    await expect(call).rejects.toBe(gone);
+    const left = untilAborted(AbortSignal.abort(gone), db);
+    await sql`insert into guesses values (${1})`.execute(db);
+    await expect(sql`insert into guesses values (${2})`.execute(left)).rejects.toBe(gone);
     expect((await sql`select n from guesses`.execute(db)).rows).toEqual([{ n: 1 }]);
   });
 
-  it('does not commit a transaction', async () => {
+  it('undoes the transaction that it was in', async () => {
     const { db } = database();
     await sql.raw('create table half (n int)').execute(db);
-    const controller = new AbortController();
-    const call = withSignal(controller.signal, () =>
-      inTransaction(db, async (tx) => {
-        await sql`insert into half values (${1})`.execute(tx);
-        controller.abort(gone);
-      }),
-    );
+    const call = inTransaction(db, async (tx) => {
+      await sql`insert into half values (${1})`.execute(tx);
+      await sql`insert into half values (${2})`.execute(untilAborted(AbortSignal.abort(gone), tx));
+    });
     await expect(call).rejects.toBe(gone);
     expect((await sql`select n from half`.execute(db)).rows).toEqual([]);
   });
 
-  it('leaves the queue for a connection, and the queue goes on', async () => {
+  it('sends nothing when its turn for a connection comes, and the queue goes on', async () => {
     const { db } = database();
+    await sql.raw('create table late (n int)').execute(db);
     const holders = Array.from({ length: 10 }, () =>
       inTransaction(db, () => new Promise((resolve) => setTimeout(resolve, 60))),
     );
-    const impatient = withSignal(abortAfter(10), () => sql`select 1`.execute(db));
+    const impatient = sql`insert into late values (${1})`.execute(untilAborted(abortAfter(10), db));
     const patient = sql`select 2 as two`.execute(db);
     await expect(impatient).rejects.toBe(gone);
     expect((await patient).rows).toEqual([{ two: 2 }]);
     await Promise.all(holders);
+    expect((await sql`select n from late`.execute(db)).rows).toEqual([]);
   });
 });
 
@@ -70,7 +66,7 @@ describePostgres('cancellation of a running statement', (database) => {
       (await sql`select pg_backend_pid() as pid`.execute(one.db)).rows[0];
     const before = await pid();
     const started = performance.now();
-    const call = withSignal(abortAfter(50), () => sql`select pg_sleep(${10})`.execute(one.db));
+    const call = sql`select pg_sleep(${10})`.execute(untilAborted(abortAfter(50), one.db));
     await expect(call).rejects.toBe(gone);
     expect(performance.now() - started).toBeLessThan(2_000);
     expect(await pid()).toEqual(before);
@@ -79,12 +75,10 @@ describePostgres('cancellation of a running statement', (database) => {
   it('rolls back the transaction around it', async () => {
     const { db } = database();
     await sql.raw('create table undone (n int)').execute(db);
-    const call = withSignal(abortAfter(50), () =>
-      inTransaction(db, async (tx) => {
-        await sql`insert into undone values (${1})`.execute(tx);
-        await sql`select pg_sleep(${10})`.execute(tx);
-      }),
-    );
+    const call = inTransaction(db, async (tx) => {
+      await sql`insert into undone values (${1})`.execute(tx);
+      await sql`select pg_sleep(${10})`.execute(untilAborted(abortAfter(50), tx));
+    });
     await expect(call).rejects.toBe(gone);
     expect((await sql`select n from undone`.execute(db)).rows).toEqual([]);
   });
@@ -98,8 +92,8 @@ describePostgres('cancellation of a running statement', (database) => {
         const expected = offset * 1_000 + round;
         // Every other statement aborts at about the moment when its answer comes.
         const signal = round % 2 === 0 ? abortAfter(round % 7) : new AbortController().signal;
-        const call = withSignal(signal, () =>
-          sql<{ n: number }>`select ${expected}::int as n, pg_sleep(${0.004})`.execute(db),
+        const call = sql<{ n: number }>`select ${expected}::int as n, pg_sleep(${0.004})`.execute(
+          untilAborted(signal, db),
         );
         const result = await call.catch((error: unknown) => {
           if (error !== gone || round % 2 !== 0) throw error;
@@ -118,11 +112,22 @@ describePostgres('cancellation of a running statement', (database) => {
   });
 
   it('stops a statement at its time limit, unless it is let off', async () => {
-    await using hasty = await testDatabase({ profile: 'postgres', statementTimeoutMs: 100 });
-    const slow = (): Promise<unknown> => sql`select pg_sleep(${0.3})`.execute(hasty.db);
-    const error = await slow().catch((e: unknown) => e);
+    await using hasty = await testDatabase({
+      profile: 'postgres',
+      statementTimeoutMs: 100,
+      maxConnections: 1,
+    });
+    const slow = sql`select pg_sleep(${0.3})`;
+    const hurried = () => slow.execute(hasty.db).catch((e: unknown) => e);
+    const error = await hurried();
     expect([isCancelled(error), isUnavailable(error)]).toEqual([true, false]);
-    await expect(unhurried(slow)).resolves.toBeDefined();
+    const letOff = inTransaction(hasty.db, async (tx) => {
+      await unhurried(tx);
+      return slow.execute(tx);
+    });
+    await expect(letOff).resolves.toBeDefined();
+    // For that one transaction, and not for whoever has the connection next.
+    expect(isCancelled(await hurried())).toBe(true);
   });
 
   it('throws a connection away that was left inside a hand-written transaction', async () => {

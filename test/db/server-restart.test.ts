@@ -7,7 +7,7 @@ import {
   inTransaction,
   isUnavailable,
   openDatabase,
-  withSignal,
+  untilAborted,
 } from '../../src/db/index.js';
 import { silentLog } from '../support/databases.js';
 import { type PrivatePostgres, startPrivatePostgres } from '../support/private-postgres.js';
@@ -80,9 +80,7 @@ describe.skipIf(process.env['TEST_DATABASE_URL'] === undefined)('a server that g
     const gone = new Error('the caller has left');
     const controller = new AbortController();
     setTimeout(() => controller.abort(gone), 50);
-    const stuck = withSignal(controller.signal, () =>
-      sql`select pg_sleep(${5})`.execute(behind.db),
-    );
+    const stuck = sql`select pg_sleep(${5})`.execute(untilAborted(controller.signal, behind.db));
     await expect(stuck).rejects.toBe(gone);
     expect((await sql`select 3 as three`.execute(behind.db)).rows).toEqual([{ three: 3 }]);
     expect(connections).toBe(3);

@@ -13,15 +13,14 @@ export async function loadAccounts(
   passwordHash: string,
   progress: (text: string) => void,
 ): Promise<void> {
-  await unhurried(() =>
-    db.connection().execute(async (connection) => {
-      for (const [what, statement] of statements(count, passwordHash)) {
-        const start = performance.now();
-        await sql.raw(statement).execute(connection);
-        progress(`${count} accounts: ${what}, ${Math.round((performance.now() - start) / 1000)} s`);
-      }
-    }),
-  );
+  await db.connection().execute(async (connection) => {
+    await unhurried(connection);
+    for (const [what, statement] of statements(count, passwordHash)) {
+      const start = performance.now();
+      await sql.raw(statement).execute(connection);
+      progress(`${count} accounts: ${what}, ${Math.round((performance.now() - start) / 1000)} s`);
+    }
+  });
 }
 
 function statements(count: number, passwordHash: string): readonly (readonly [string, string])[] {

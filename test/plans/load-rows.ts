@@ -22,11 +22,10 @@ export const GROWING_TABLES = [
  * while: most sessions alive, most challenges and messages of the past, few of anything overdue.
  */
 export async function loadRows(db: Db, count: number): Promise<void> {
-  await unhurried(() =>
-    db.connection().execute(async (connection) => {
-      for (const statement of statements(count)) await sql.raw(statement).execute(connection);
-    }),
-  );
+  await db.connection().execute(async (connection) => {
+    await unhurried(connection);
+    for (const statement of statements(count)) await sql.raw(statement).execute(connection);
+  });
 }
 
 function statements(count: number): readonly string[] {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Database, openDatabase, withSignal } from '../../src/db/index.js';
+import { type Database, openDatabase, untilAborted } from '../../src/db/index.js';
 import { postgresUrl, silentLog } from '../support/databases.js';
 import {
   describePooled,
@@ -38,8 +38,8 @@ describePooled('cancellation behind PgBouncer', {}, () => {
   /** A statement that would take half a minute, and whether the server is at it. */
   function longStatement(signal: AbortSignal) {
     const mark = `long ${randomUUID()}`;
-    const call = withSignal(signal, () =>
-      sql`select pg_sleep(${30}) as ${sql.ref(mark)}`.execute(database.db),
+    const call = sql`select pg_sleep(${30}) as ${sql.ref(mark)}`.execute(
+      untilAborted(signal, database.db),
     );
     return {
       outcome: call.catch((error: unknown) => error),
@@ -125,15 +125,15 @@ describePooled('cancellation behind PgBouncer', {}, () => {
         const leaves = random() < 0.6;
         // At about the moment when the answer comes, or long before it, or while waiting for a turn.
         if (leaves) setTimeout(() => controller.abort(gone), random() * 14);
-        const result = await withSignal(controller.signal, () =>
-          sql<{ n: number }>`select ${expected}::int as n, pg_sleep(${random() * 0.008})`.execute(
-            database.db,
-          ),
-        ).catch((error: unknown) => {
-          if (error !== gone || !leaves) throw error;
-          outcomes.aborted += 1;
-          return undefined;
-        });
+        const result = await sql<{
+          n: number;
+        }>`select ${expected}::int as n, pg_sleep(${random() * 0.008})`
+          .execute(untilAborted(controller.signal, database.db))
+          .catch((error: unknown) => {
+            if (error !== gone || !leaves) throw error;
+            outcomes.aborted += 1;
+            return undefined;
+          });
         if (result === undefined) continue;
         expect(result.rows[0]?.n, `seed ${seed}`).toBe(expected);
         outcomes.answered += 1;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openDatabase, withSignal } from '../../src/db/index.js';
+import { openDatabase, untilAborted } from '../../src/db/index.js';
 import { silentLog } from '../support/databases.js';
 import {
   describePooled,
@@ -74,7 +74,7 @@ describePooled('cancellation over TLS', {}, () => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(gone), 50);
     const started = performance.now();
-    const call = withSignal(controller.signal, () => sql`select pg_sleep(${20})`.execute(one.db));
+    const call = sql`select pg_sleep(${20})`.execute(untilAborted(controller.signal, one.db));
     await expect(call).rejects.toBe(gone);
     // Within the grace: without an interruption the connection would be given up, and be another one.
     expect(performance.now() - started).toBeLessThan(1_500);

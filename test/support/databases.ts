@@ -115,7 +115,7 @@ async function migratedDump(): Promise<Blob> {
   const cached = await readFile(path).catch(() => undefined);
   if (cached !== undefined) return new Blob([cached]);
   const pglite = await PGlite.create({ dataDir: 'memory://' });
-  const { db } = openPglite(pglite, { maxWaiting: 10 });
+  const { db } = openPglite(pglite, { maxWaiting: 10, connectTimeoutMs: 5_000 });
   await migrate(db, migrations);
   const dump = await pglite.dumpDataDir('none');
   await db.destroy();
