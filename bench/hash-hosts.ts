@@ -5,7 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
-import { availableParallelism, setPriority } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -25,7 +25,7 @@ const HELP = `Usage: npx tsx bench/hash-hosts.ts [options]
   --rounds N       every host once a round; figures are medians, with lowest and highest (3)
   --database URL   adds a statement on PostgreSQL to the other work
 
-Hosts: pool (the library on libuv's thread pool), process:N and threads:N (at nice N).
+Hosts: pool (the library on libuv's thread pool), threads:N (at nice N), process:N (such threads in another).
 start: until the first hash is done. hashes: per second, one at a time per core. cpu: of a hash.
 Then what other work in the process takes while hashes saturate the cores, p99 in ms: lateness of a
 timer, a WebCrypto signature, a file look-up, a statement; ÷ is the same over its p99 unloaded.`;
@@ -77,13 +77,14 @@ function processHost(nice: number): Host {
   };
 }
 
-function runHashProcess(nice: number): void {
-  setPriority(0, nice);
+function runHashProcess(niceness: number): void {
+  // Not the pool: its threads may have started, at the old priority, before this process could lower its own.
+  const threads = startArgon2Threads({ count: CORES, niceness, log: silent });
   process.on('message', async ({ id, method, args }) => {
     const answer =
       method === 'usage'
         ? { cpuMs: cpuMs(), rssMib: process.memoryUsage().rss / 2 ** 20 }
-        : await poolArgon2[method as 'verify'](...(args as Parameters<Argon2['verify']>));
+        : await threads[method as 'verify'](...(args as Parameters<Argon2['verify']>));
     process.send?.({ id, answer });
   });
   process.on('disconnect', () => process.exit());

@@ -86,9 +86,13 @@ async function ofAllWorkers(primary: PrimaryLink): Promise<string> {
 /** What follows the calls when a process stops takes 20 s at most; the rest is for a slow machine. */
 const AFTER_CALLS_MS = 25_000;
 
+/** A start takes a second or two, and waits for PostgreSQL and Redis no longer than their time limits. */
+const START_MS = 60_000;
+
 async function serveWithWorkers(config: Config, log: Logger): Promise<void> {
   const code = await runPrimary<ServedFacts>({
     size: config.workers,
+    startMs: START_MS,
     drainMs: config.drainNoticeMs + config.drainTimeoutMs + AFTER_CALLS_MS,
     log,
     onServing: (facts) => process.stdout.write(banner(config, facts)),

@@ -7,6 +7,8 @@ import { type FromPrimary, type FromWorker, isMessage } from './messages.js';
 export interface PrimaryOptions<Facts> {
   /** Worker processes. */
   readonly size: number;
+  /** Longest that a worker may take until it serves; then it is killed. */
+  readonly startMs: number;
   /** Longest that a worker may take to drain; what is left then is killed. */
   readonly drainMs: number;
   readonly log: Logger;
@@ -20,6 +22,8 @@ interface Slot {
   worker: Worker | undefined;
   /** When its worker began to serve; undefined: it does not yet. */
   servesSince: number | undefined;
+  /** Ends a worker that does not come to serve. */
+  patience: NodeJS.Timeout | undefined;
   /** Deaths in a row, since one that lived long. */
   deaths: number;
   restart: NodeJS.Timeout | undefined;
@@ -75,6 +79,7 @@ class Primary<Facts> {
     this.#slots = Array.from({ length: options.size }, () => ({
       worker: undefined,
       servesSince: undefined,
+      patience: undefined,
       deaths: 0,
       restart: undefined,
     }));
@@ -99,9 +104,17 @@ class Primary<Facts> {
   }
 
   #start(slot: Slot): void {
-    const worker = cluster.fork();
+    const worker = this.#fork();
+    if (worker === undefined) {
+      this.#died(slot, { pid: 0, code: null, signal: null });
+      return;
+    }
     const pid = worker.process.pid ?? 0;
     slot.worker = worker;
+    slot.patience = setTimeout(() => {
+      this.options.log.error({ pid }, 'a worker did not come to serve in time, and is ended');
+      worker.process.kill('SIGKILL');
+    }, this.options.startMs);
     closeUntaken(worker.process);
     worker.on('message', (message: unknown) => {
       if (isMessage(message)) this.#heard(slot, worker, message as FromWorker);
@@ -114,10 +127,21 @@ class Primary<Facts> {
     });
   }
 
+  /** No process can be had: as bad as one that died at its start, and no worse. */
+  #fork(): Worker | undefined {
+    try {
+      return cluster.fork();
+    } catch (error) {
+      this.options.log.error({ err: error, pid: 0 }, 'a worker failed');
+      return undefined;
+    }
+  }
+
   #heard(slot: Slot, worker: Worker, message: FromWorker): void {
     switch (message.say) {
       case 'listening':
         slot.servesSince = performance.now();
+        clearTimeout(slot.patience);
         this.#serves(message.facts as Facts);
         return;
       case 'gather':
@@ -155,6 +179,7 @@ class Primary<Facts> {
 
   #died(slot: Slot, death: Death): void {
     const { servesSince } = slot;
+    clearTimeout(slot.patience);
     slot.worker = undefined;
     slot.servesSince = undefined;
     this.#gathering.left(death.pid);

@@ -22,7 +22,7 @@ export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undef
   const problems: ConfigProblem[] = [];
   const read = async (name: string, path: string): Promise<Buffer> => {
     try {
-      return await readFile(path);
+      return await readFile(path, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
     } catch (error) {
       const wrong = `${path} cannot be read (${codeOf(error)})`;
       problems.push({ name, wrong, remedy: 'Name a PEM file that this user may read' });
@@ -57,6 +57,9 @@ export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undef
   checkAuthorities(clientCaFile ?? '', clientCa);
   return { certificate, key, clientCa };
 }
+
+/** A file on a share that has gone away would never be read. */
+const READ_TIMEOUT_MS = 5_000;
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 /** Each is parsed, and compared with what a client shows; a whole system's bundle has fewer. */

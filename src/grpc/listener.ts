@@ -13,11 +13,12 @@ const NO_SUCH_FAMILY = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
 
 /**
  * Listens on every address that the host has, since `localhost` is two and a client may try either.
- * The first one picks the port. Sockets are handed on as they come.
+ * The first one picks the port. Sockets are handed on as they come, and so is what goes wrong with accepting them later.
  */
 export async function openListener(
   address: string,
   onConnection: (socket: Socket) => void,
+  onError: (error: Error) => void,
 ): Promise<Listener> {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
@@ -32,6 +33,8 @@ export async function openListener(
     for (const one of new Set(found.map((entry) => entry.address))) {
       try {
         const server = await listen(one, port, onConnection);
+        // None that is left unheard may end the process: there may be no file descriptor to accept with.
+        server.on('error', onError);
         servers.push(server);
         port = portOf(server);
       } catch (error) {
@@ -54,9 +57,11 @@ function listen(
 ): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer({ noDelay: true }, onConnection);
-    // Stays: a later error (no file descriptor left to accept with) must not end the process.
-    server.on('error', reject);
-    server.listen({ host, port }, () => resolve(server));
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.removeListener('error', reject);
+      resolve(server);
+    });
   });
 }
 

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { setTimeout as after } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, setLogger } from '@grpc/grpc-js';
@@ -70,10 +71,13 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
   onSession(server, (session) => connections.attach(session));
   const tls =
     options.tls && terminate(options.tls, options, (socket) => injector.injectConnection(socket));
-  const listener = await openListener(options.listenAddress, (socket) => {
+  const accept = (socket: Socket): void => {
     if (!connections.admit(socket)) return;
     if (tls === undefined) injector.injectConnection(socket);
     else tls.terminator.accept(socket);
+  };
+  const listener = await openListener(options.listenAddress, accept, (error) => {
+    options.log.error({ err: error }, 'a connection could not be accepted');
   });
   let closing: Promise<void> | undefined;
   return {
