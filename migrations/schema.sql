@@ -22,7 +22,7 @@ create table accounts (
   updated_at timestamp with time zone not null,
   constraint accounts_last_organization_id_fkey FOREIGN KEY (last_organization_id) REFERENCES organizations(organization_id),
   constraint accounts_pkey PRIMARY KEY (account_id),
-  constraint accounts_status_check CHECK ((status = ANY (ARRAY['active'::text, 'blocked'::text, 'deactivated'::text, 'closed'::text])))
+  constraint accounts_status_check CHECK ((status = ANY ('{active,blocked,deactivated,closed}'::text[])))
 );
 
 create table audit_events (
@@ -37,7 +37,7 @@ create table audit_events (
   duration_ms integer,
   address_sealed bytea,
   detail jsonb not null default '{}'::jsonb,
-  constraint audit_events_kind_check CHECK ((kind = ANY (ARRAY['change'::text, 'access'::text]))),
+  constraint audit_events_kind_check CHECK ((kind = ANY ('{change,access}'::text[]))),
   constraint audit_events_pkey PRIMARY KEY (occurred_at, event_id)
 ) partition by RANGE (occurred_at);
 
@@ -96,9 +96,9 @@ create table challenges (
   resend_at timestamp with time zone not null,
   used_at timestamp with time zone,
   constraint challenges_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
-  constraint challenges_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text]))),
+  constraint challenges_channel_check CHECK ((channel = ANY ('{email,sms}'::text[]))),
   constraint challenges_pkey PRIMARY KEY (challenge_id),
-  constraint challenges_purpose_check CHECK ((purpose = ANY (ARRAY['verify'::text, 'sign_in'::text, 'reset'::text])))
+  constraint challenges_purpose_check CHECK ((purpose = ANY ('{verify,sign_in,reset}'::text[])))
 );
 
 create table guess_budgets (
@@ -111,8 +111,8 @@ create table guess_budgets (
   locked_until timestamp with time zone,
   window_failures integer not null,
   window_started_at timestamp with time zone not null,
-  constraint guess_budgets_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text, 'password'::text]))),
-  constraint guess_budgets_lane_check CHECK ((lane = ANY (ARRAY['session'::text, 'anonymous'::text]))),
+  constraint guess_budgets_channel_check CHECK ((channel = ANY ('{email,sms,password}'::text[]))),
+  constraint guess_budgets_lane_check CHECK ((lane = ANY ('{session,anonymous}'::text[]))),
   constraint guess_budgets_pkey PRIMARY KEY (subject, channel, lane)
 );
 
@@ -139,13 +139,13 @@ create table identifiers (
   claim_expires_at timestamp with time zone,
   created_at timestamp with time zone not null,
   constraint identifiers_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
-  constraint identifiers_check CHECK (((NOT sign_in_enabled) OR (state = ANY (ARRAY['verified'::text, 'lapsed'::text])))),
+  constraint identifiers_check CHECK (((NOT sign_in_enabled) OR (state = ANY ('{verified,lapsed}'::text[])))),
   constraint identifiers_check1 CHECK (((state = 'claimed'::text) = (claim_expires_at IS NOT NULL))),
   constraint identifiers_check2 CHECK (((state = 'claimed'::text) OR ((verified_at IS NOT NULL) AND (proven_by IS NOT NULL)))),
   constraint identifiers_pkey PRIMARY KEY (account_id, type, value),
-  constraint identifiers_proven_by_check CHECK ((proven_by = ANY (ARRAY['sign_up'::text, 'code'::text, 'operator'::text]))),
-  constraint identifiers_state_check CHECK ((state = ANY (ARRAY['claimed'::text, 'verified'::text, 'contact'::text, 'lapsed'::text, 'disputed'::text]))),
-  constraint identifiers_type_check CHECK ((type = ANY (ARRAY['username'::text, 'email'::text, 'phone'::text])))
+  constraint identifiers_proven_by_check CHECK ((proven_by = ANY ('{sign_up,code,operator}'::text[]))),
+  constraint identifiers_state_check CHECK ((state = ANY ('{claimed,verified,contact,lapsed,disputed}'::text[]))),
+  constraint identifiers_type_check CHECK ((type = ANY ('{username,email,phone}'::text[])))
 );
 
 create table merchants (
@@ -192,12 +192,12 @@ create table outbox (
   finished_at timestamp with time zone,
   last_error text,
   constraint outbox_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
-  constraint outbox_channel_check CHECK ((channel = ANY (ARRAY['email'::text, 'sms'::text]))),
+  constraint outbox_channel_check CHECK ((channel = ANY ('{email,sms}'::text[]))),
   constraint outbox_check CHECK (((state = 'queued'::text) = (payload_sealed IS NOT NULL))),
   constraint outbox_check1 CHECK (((state = 'queued'::text) = (finished_at IS NULL))),
-  constraint outbox_locale_check CHECK ((locale = ANY (ARRAY['en'::text, 'vi'::text]))),
+  constraint outbox_locale_check CHECK ((locale = ANY ('{en,vi}'::text[]))),
   constraint outbox_pkey PRIMARY KEY (message_id),
-  constraint outbox_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'sent'::text, 'expired'::text, 'failed'::text])))
+  constraint outbox_state_check CHECK ((state = ANY ('{queued,sent,expired,failed}'::text[])))
 );
 
 create table profiles (
@@ -266,8 +266,7 @@ create table sessions (
   ended_at timestamp with time zone,
   end_reason text,
   constraint sessions_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
-  constraint sessions_end_reason_check CHECK ((end_reason = ANY (ARRAY['signed_out'::text, 'reused'::text, 'revoked'::text]))),
-  constraint sessions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organizations(organization_id),
+  constraint sessions_end_reason_check CHECK ((end_reason = ANY ('{signed_out,reused,revoked}'::text[]))),
   constraint sessions_pkey PRIMARY KEY (session_id)
 );
 

@@ -193,8 +193,10 @@ async function runProof(
   const now = statementNow;
   const lane = call.person === undefined ? 'anonymous' : 'session';
   const key: GuessKey = { channel: target.channel, lane };
-  const subjects = sql`select uuid_send(account_id) as subject, ${guess.account.charged}::boolean as charged from account
-    union all select ${guess.addressSubject}::bytea, ${guess.address.charged}::boolean`;
+  const told = notices.messages.length > 0;
+  const subjects = sql`select v.subject, v.charged from account cross join lateral (
+    values (uuid_send(account_id), ${guess.account.charged}::boolean),
+      (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
   const alive: RawBuilder<boolean> =
     call.person === undefined
       ? sql<boolean>`a.account_id = ${guess.accountId}::uuid and a.status = 'active'`
@@ -221,7 +223,7 @@ async function runProof(
     rivals as (${steps.rivals}),
     touched as (update accounts a set revision = a.revision + 1, updated_at = ${now}
       from proven p where a.account_id = p.account_id),
-    ${insertNotices(now, notices, sql`proven`)}
+    ${told ? insertNotices(now, notices, sql`proven`) : sql``}
     audited as (${insertChange(
       now,
       {
@@ -235,7 +237,7 @@ async function runProof(
       { accountId: sql`proven.account_id`, from: sql`proven` },
     )})
     select exists (select from redeemed) as redeemed, p.value, p.state, p.verified_at, p.sign_in_enabled,
-      exists (select from noticed) as noticed
+      ${told ? sql`exists (select from noticed)` : sql`false`} as noticed
     from account left join proven p on true`.execute(deps.db);
   return rows[0];
 }

@@ -141,23 +141,23 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
   const { prepared, channel } = send;
   const now = statementNow;
   const claim = { type: typeOfChannel(channel), value: send.destination };
-  const claims = claimAddress(now, claim, {
+  const claims = claimAddress(sql`f.issued_at`, claim, {
     from: sql`slot`,
     replaced: sql`replaced`,
     claimed: sql`claimed`,
   });
   const message = (which: 'short' | 'long', when: RawBuilder<unknown>) =>
-    insertMessage(now, prepared[which], {
+    insertMessage(sql`s.issued_at`, prepared[which], {
       accountId: sql`s.account_id`,
       locale: sql`s.locale`,
-      from: sql`(select slot.account_id, gate.locale from slot, gate where ${when}) s`,
+      from: sql`(select slot.account_id, slot.issued_at, gate.locale from slot, gate where ${when}) s`,
     });
   const { rows } = await sql<SendRow>`
     with ${clockCte(deps.clock)},
     person as materialized (
       select a.account_id, a.proof_epoch, coalesce(l.locale, ${call.locale}::text) as locale,
-        exists (select from identifiers i where i.account_id = a.account_id
-          and i.type = ${claim.type}::text and i.value = ${claim.value}::text) as known
+        ${recent(now, call)} or exists (select from identifiers i where i.account_id = a.account_id
+          and i.type = ${claim.type}::text and i.value = ${claim.value}::text) as allowed
       from accounts a join account_settings l on l.account_id = a.account_id
       where ${liveSession(now, call.person)}
       for no key update of a
@@ -171,17 +171,17 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
       where c.account_id = p.account_id and c.channel = ${channel}::text and c.purpose = 'verify'
     ),
     gate as materialized (
-      select p.*, b.needs_long_code as long_code from person p, budgets b
-      where (p.known or ${recent(now, call)}) and b.account_wait is null and ${isNotRepeated(now, send.request)}
+      select p.*, b.needs_long_code as long_code, ${now} as now from person p, budgets b
+      where p.allowed and b.account_wait is null and ${isNotRepeated(now, send.request)}
     ),
-    slot as (${openSlot(now, prepared.slot, deps.codePolicy, sql`gate`)}),
+    slot as (${openSlot(sql`f.now`, prepared.slot, deps.codePolicy, sql`gate`)}),
     replaced as (${claims.replaced}),
     claimed as (${claims.claimed}),
     fallen as (${claims.fallen}),
     sent_short as (${message('short', sql`not slot.long_code`)}),
     sent_long as (${message('long', sql`slot.long_code`)}),
     audited as (${insertChange(
-      now,
+      sql`slot.issued_at`,
       {
         eventId: deps.random.id(),
         action: 'code_sent',
@@ -193,7 +193,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
       { accountId: sql`slot.account_id`, from: sql`slot` },
     )}),
     remembered as (${insertIdempotent(deps, now, send.request, { result: sql`'{}'::jsonb`, from: sql`slot` })})
-    select p.known or ${recent(now, call)} as allowed, p.locale, b.account_wait, s.challenge_id, s.long_code,
+    select p.allowed, p.locale, b.account_wait, s.challenge_id, s.long_code,
       s.expires_at, s.resend_at, ceil(extract(epoch from o.resend_at - ${now}))::int as cooldown_wait
     from person p cross join budgets b left join slot s on true left join standing o on true`.execute(
     untilAborted(call.signal, deps.db),

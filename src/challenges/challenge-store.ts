@@ -58,7 +58,7 @@ export function openSlot(
       long_code = excluded.long_code, proof_epoch = excluded.proof_epoch, issued_at = excluded.issued_at,
       expires_at = excluded.expires_at, resend_at = excluded.resend_at, used_at = null
     where c.resend_at <= excluded.issued_at
-    returning c.challenge_id, c.account_id, c.long_code, c.expires_at, c.resend_at`;
+    returning c.challenge_id, c.account_id, c.long_code, c.issued_at, c.expires_at, c.resend_at`;
 }
 
 /**
@@ -72,16 +72,23 @@ export function budgetsOfSend(
   subjects: { account: RawBuilder<unknown> | undefined; address: Buffer },
 ): RawBuilder<unknown> {
   const { account = sql`null::bytea` } = subjects;
-  const row = (subject: RawBuilder<unknown>) =>
-    sql`from guess_budgets g where g.subject = ${subject} and g.channel = ${channel}::text`;
-  const address = sql`${subjects.address}::bytea`;
-  return sql`select
-    (select case when not ${isClosed(now, LIMIT)} then ${waitSeconds(now, LIMIT)} end
-      ${row(account)} and g.lane = 'session') as account_wait,
-    (exists (select ${row(address)} and g.lane in ('anonymous', 'session') and ${isShut(now, LIMIT)})
-      or exists (select ${row(account)} and g.lane = 'anonymous' and ${isShut(now, LIMIT)})
-      or exists (select ${row(account)} and g.lane = 'session' and ${isClosed(now, LIMIT)})
-    ) as needs_long_code`;
+  const at = sql<Date>`m.now`;
+  return sql`
+    select max(case when g.own and not ${isClosed(at, LIMIT)} then ${waitSeconds(at, LIMIT)} end) as account_wait,
+      coalesce(bool_or(${isClosed(at, LIMIT)} or (not g.own and ${isShut(at, LIMIT)})), false) as needs_long_code
+    from ${momentOnce(now)} m cross join (
+      select b.*, (b.subject = ${account} and b.lane = 'session') is true as own from guess_budgets b
+      where b.subject in (${account}, ${subjects.address}::bytea) and b.channel = ${channel}::text
+        and b.lane in ('anonymous', 'session')
+    ) g`;
+}
+
+/**
+ * What stands in a `from` and has the time as `now`. A budget row is compared with it in many places, and
+ * each would have a plan of its own; `offset 0` keeps it from being put back there.
+ */
+function momentOnce(now: RawBuilder<Date>): RawBuilder<unknown> {
+  return sql`(select ${now} as now offset 0)`;
 }
 
 /** Which challenge a guess is at: the one whose handle is shown, or the person's own slot. */
@@ -144,21 +151,21 @@ export async function chargeGuess<Context>(
         and c.used_at is null and c.expires_at > ${now} and c.proof_epoch = ${parts.epoch}
     ),
     seen as materialized (
-      select s.kind, s.subject, ${waitSeconds(now, LIMIT)} as wait,
+      select s.kind, s.subject, m.now, ${waitSeconds(sql`m.now`, LIMIT)} as wait,
         coalesce(g.locked_at >= s.issued_at, false) and not s.long_code as dead
       from (
         select 'account' as kind, uuid_send(account_id) as subject, issued_at, long_code from challenge
         union all select 'address', address_subject, issued_at, long_code from challenge
-      ) s
+      ) s cross join ${momentOnce(now)} m
       left join guess_budgets g
         on g.subject = s.subject and g.channel = ${target.channel}::text and g.lane = ${lane}::text
     ),
     chargeable as materialized (
-      select subject, ${LIMIT} as window_limit from seen
+      select subject, ${LIMIT} as window_limit, now from seen
       where not exists (select from seen where dead
         ${lane === 'session' ? sql`` : sql`and kind = 'address'`})
     ),
-    charged as (${chargeBudgets(now, { channel: target.channel, lane }, policy, sql`select * from chargeable`)})
+    charged as (${chargeBudgets(sql`s.now`, { channel: target.channel, lane }, policy, sql`select * from chargeable`)})
     select c.challenge_id, c.account_id, c.code_hash, c.destination_sealed, c.address_subject, c.long_code,
       ac.failures as account_failures, a.wait as account_wait, a.dead as account_dead,
       dc.failures as address_failures, d.wait as address_wait, d.dead as address_dead, ${parts.context} as context

@@ -35,35 +35,74 @@ export interface ScopeParts {
  * they are now (A6). A requested organization is granted by any role in it; a requested merchant by
  * a role in it or in its whole organization. Nothing requested: the preferred scope if it is still
  * granted, else the oldest membership, else nowhere.
+ *
+ * `offset 0`: the organization is found once, and not again wherever it is named.
  */
 export function resolveScope({ who, requested }: ScopeParts): RawBuilder<ScopeRow> {
-  const organization = sql`${requested?.organizationId ?? null}::uuid`;
-  const merchant = sql`${requested?.merchantId ?? null}::uuid`;
+  const wanted = partsOf(requested);
   return sql<ScopeRow>`
-    select w.account_id, member.organization_id, place.merchant_id,
-      case when ${merchant} is not null then place.merchant_id is not null
-        when ${organization} is not null then member.organization_id is not null
-        else true
-      end as scope_granted,
-      ${grantsOf(sql`w.account_id`, sql`member.organization_id`, sql`place.merchant_id`)} as grants,
+    select w.account_id, member.organization_id, ${wanted.merchant} as merchant_id,
+      ${wanted.granted} as scope_granted,
+      ${grantsOf(sql`w.account_id`, sql`member.organization_id`, wanted.merchant)} as grants,
       array(
         select ra.role from role_assignments ra
-        where ra.account_id = w.account_id and ra.organization_id is null order by ra.role
+        where ra.account_id = w.account_id and ra.organization_id is null
+        order by ra.organization_id, ra.merchant_id, ra.role
       ) as platform_roles
     from ${who} w
-    left join lateral (
-      select ra.organization_id from role_assignments ra
-      where ra.account_id = w.account_id and ra.organization_id is not null
-        and (${organization} is null or ra.organization_id = ${organization})
-      order by ra.organization_id is not distinct from w.preferred_organization_id desc,
-        ra.created_at, ra.role_assignment_id
-      limit 1
-    ) member on true
-    left join lateral (
+    left join lateral (select ${wanted.organization} as organization_id offset 0) member on true
+    ${wanted.place}`;
+}
+
+interface Wanted {
+  /** Of the account `w`: the organization where it acts, or null. */
+  readonly organization: RawBuilder<unknown>;
+  /** A join that gives `place`, the merchant, where one may come into question. */
+  readonly place: RawBuilder<unknown>;
+  readonly merchant: RawBuilder<unknown>;
+  readonly granted: RawBuilder<boolean>;
+}
+
+/** What was requested decides the text: a statement starts no plan that it cannot need. */
+function partsOf(requested: ScopeRequest | undefined): Wanted {
+  const { organizationId, merchantId } = requested ?? {};
+  const organization =
+    organizationId === undefined
+      ? sql`coalesce(${memberOf(sql`w.preferred_organization_id`)}, (
+        select ra.organization_id from role_assignments ra
+        where ra.account_id = w.account_id and ra.organization_id is not null
+        order by ra.created_at, ra.role_assignment_id
+        limit 1))`
+      : memberOf(sql`${organizationId}::uuid`);
+  if (requested === undefined) {
+    const place = merchantWith(sql`w.preferred_merchant_id`);
+    return { organization, place, merchant: sql`place.merchant_id`, granted: sql<boolean>`true` };
+  }
+  if (merchantId === undefined) {
+    const granted =
+      organizationId === undefined
+        ? sql<boolean>`true`
+        : sql<boolean>`member.organization_id is not null`;
+    return { organization, place: sql``, merchant: sql`null::uuid`, granted };
+  }
+  const granted = sql<boolean>`place.merchant_id is not null`;
+  const place = merchantWith(sql`${merchantId}::uuid`);
+  return { organization, place, merchant: sql`place.merchant_id`, granted };
+}
+
+/** An expression: the organization, where the account `w` has any role in it; else null. */
+function memberOf(organization: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`(
+        select ra.organization_id from role_assignments ra
+        where ra.account_id = w.account_id and ra.organization_id = ${organization}
+        limit 1)`;
+}
+
+/** A join: the merchant of the member's organization, where the account `w` may act in it. */
+function merchantWith(merchant: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`left join lateral (
       select m.merchant_id from merchants m
-      where m.organization_id = member.organization_id
-        and m.merchant_id = case when ${requested !== undefined}::boolean then ${merchant}
-          else w.preferred_merchant_id end
+      where m.organization_id = member.organization_id and m.merchant_id = ${merchant}
         and exists (
           select from role_assignments ra
           where ra.account_id = w.account_id and ra.organization_id = m.organization_id
@@ -73,7 +112,8 @@ export function resolveScope({ who, requested }: ScopeParts): RawBuilder<ScopeRo
 }
 
 /**
- * An expression: the roles in the organization as a JSON list of `Grant`, those of the scope first.
+ * An expression: the roles in the organization as a JSON list of `Grant`, those of the scope first. The
+ * list is in the order of the subquery, which nothing comes between.
  */
 function grantsOf(
   account: RawBuilder<unknown>,
@@ -81,15 +121,14 @@ function grantsOf(
   merchant: RawBuilder<unknown>,
 ): RawBuilder<readonly Grant[]> {
   return sql`coalesce((
-    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('role', g.role, 'merchantId', g.merchant_id))
-      order by g.rank, g.merchant_id, g.role)
+    select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('role', g.role, 'merchantId', g.merchant_id)))
     from (
-      select ra.role, ra.merchant_id, case when ra.merchant_id is null then 0
-        when ra.merchant_id = ${merchant} then 1 else 2 end as rank
+      select ra.role, ra.merchant_id
       from role_assignments ra
       where ra.account_id = ${account} and ra.organization_id = ${organization}
-      order by rank, ra.merchant_id, ra.role
-      limit ${MAX_GRANTS}
+      order by case when ra.merchant_id is null then 0
+        when ra.merchant_id = ${merchant} then 1 else 2 end, ra.merchant_id, ra.role
+      limit ${sql.lit(MAX_GRANTS)}
     ) g), '[]')`;
 }
 

@@ -25,10 +25,11 @@ export function sessionIsAlive(
 /**
  * Locks the live session of a token and judges the token by the row as it is once the lock is had:
  * `rotate` (the current one), `retry` (its predecessor, in time) or `reuse`. No row: the session
- * has no power, or `owner` (`account_id`, `session_epoch`; one row at most) gave none.
+ * has no power, or `owner` (`account_id`, `session_epoch`; a CTE, or a subquery in parentheses) has
+ * none for it.
  *
- * The join pulls from `owner` before it reaches the session: what locks the account in there does
- * so first, as the lock order asks.
+ * The join pulls from a CTE before it reaches the session: what locks the account in there does so
+ * first, as the lock order asks.
  */
 export function lockAndJudge(
   now: RawBuilder<Date>,

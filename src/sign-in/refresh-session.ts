@@ -111,12 +111,12 @@ function refreshStatement(
     outcome: 'reused',
     detail: { sessionId: presented.sessionId, generation: presented.generation },
   };
-  const ending = sql`s.session_id in (select session_id from decided where outcome = 'reuse')`;
+  const ending = sql`s.session_id = (select session_id from decided where outcome = 'reuse')`;
   const rotating = sql`(select * from decided where outcome = 'rotate')`;
   return sql<RefreshRow>`
     with ${clockCte(deps.clock)},
-    owner as materialized (${ownerOf(presented, scope)}),
-    judged as materialized (${lockAndJudge(now, presented, sql`owner`)}),
+    ${scope === undefined ? sql`` : lockedOwner(presented)}
+    judged as materialized (${lockAndJudge(now, presented, scope === undefined ? OWNERS : sql`owner`)}),
     placed as materialized (${resolveScope({
       who: sql`(select account_id, organization_id as preferred_organization_id,
         merchant_id as preferred_merchant_id from judged)`,
@@ -139,20 +139,21 @@ function refreshStatement(
     from decided d left join rotated r on r.session_id = d.session_id`;
 }
 
+/** The accounts that may have sessions, to be joined to one: a refresh without a scope locks none. */
+const OWNERS = sql`(select account_id, session_epoch from accounts where status = 'active')`;
+
 /**
- * The session's account, if it may have sessions. Locked where its last-chosen organization is
- * about to change: accounts come before sessions in the lock order, and a refresh without a scope
- * locks none.
+ * CTE: the session's account, locked because its last-chosen organization is about to change: accounts
+ * come before sessions in the lock order.
  */
-function ownerOf(
-  presented: PresentedRefreshToken,
-  scope: ScopeRequest | undefined,
-): RawBuilder<unknown> {
+function lockedOwner(presented: PresentedRefreshToken): RawBuilder<unknown> {
   return sql`
-    select a.account_id, a.session_epoch, a.last_organization_id from accounts a
-    where a.status = 'active' and a.account_id = (
-      select account_id from sessions where session_id = ${presented.sessionId}::uuid
-    ) ${scope === undefined ? sql`` : sql`for no key update`}`;
+    owner as materialized (
+      select a.account_id, a.session_epoch, a.last_organization_id from accounts a
+      where a.status = 'active' and a.account_id = (
+        select account_id from sessions where session_id = ${presented.sessionId}::uuid
+      ) for no key update
+    ),`;
 }
 
 /**

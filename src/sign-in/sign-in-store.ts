@@ -79,19 +79,19 @@ export async function chargePassword(
     with ${clockCte(deps.clock)},
     handle as materialized (${findHandle(typed.type, typed.value)}),
     typed as materialized (
-      select ${waitSeconds(now, NO_LIMIT)} as wait from guess_budgets g
+      select ${waitSeconds(sql`t.now`, NO_LIMIT)} as wait from t cross join guess_budgets g
       where g.subject = ${typed.subject}::bytea and g.channel = 'password' and g.lane = 'anonymous'
     ),
     chargeable as materialized (
-      select s.* from (
+      select s.*, t.now from (
       select ${typed.subject}::bytea as subject, null::int as window_limit
       union all
       select uuid_send(h.account_id), case when exists (
-        select from identifiers i where i.account_id = h.account_id and i.type <> 'username' and i.state = 'verified'
+        select from identifiers i where i.account_id = h.account_id and i.type in ('email', 'phone') and i.state = 'verified'
       ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end from handle h
-      ) s where not exists (select from typed where wait is not null)
+      ) s cross join t where not exists (select from typed where wait is not null)
     ),
-    charged as (${chargeBudgets(now, KEY, deps.passwordBudget, sql`select * from chargeable`)})
+    charged as (${chargeBudgets(sql`s.now`, KEY, deps.passwordBudget, sql`select * from chargeable`)})
     select h.account_id, h.proof_epoch, h.session_epoch, h.password_hash, h.password_pepper,
       exists (select from charged where subject = ${typed.subject}::bytea) as typed_charged,
       exists (select from charged where subject = uuid_send(h.account_id)) as account_charged,
@@ -163,9 +163,8 @@ export async function openSession(
     scope: ScopeRequest | undefined;
   },
 ): Promise<OpenedSession | undefined> {
-  const subjects = sql`select uuid_send(account_id) as subject, true as charged from account
-    union all select ${input.typed.subject}::bytea, true`;
-  const granted = sql`account a, scope where scope.scope_granted`;
+  const subjects = sql`select v.subject, true as charged from account
+    cross join lateral (values (uuid_send(account_id)), (${input.typed.subject}::bytea)) v (subject)`;
   const { rows } = await sql<OpenedRow>`
     with ${clockCte(deps.clock)},
     account as materialized (
@@ -192,7 +191,7 @@ export async function openSession(
       sessionEpoch: sql`a.session_epoch`,
       organizationId: sql`scope.organization_id`,
       merchantId: sql`scope.merchant_id`,
-      from: sql`(select a.account_id, a.session_epoch from ${granted}) a cross join scope`,
+      from: sql`account a join scope on scope.scope_granted`,
     })}),
     audited as (${insertChange(
       now,
