@@ -1,8 +1,8 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createHmac,
+  hash,
   hkdfSync,
   timingSafeEqual,
 } from 'node:crypto';
@@ -44,20 +44,24 @@ export function deriveKey(key: Buffer, use: string): Buffer {
  * HMAC-SHA-256 over length-prefixed parts, so that no two lists of parts give the same input.
  */
 export function mac(key: Buffer, ...parts: readonly (string | Buffer)[]): Buffer {
-  const hmac = createHmac('sha256', key);
-  for (const part of parts) {
-    const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bytes.length);
-    hmac.update(length).update(bytes);
+  const all = parts.map(bytesOf);
+  // One buffer: each `update` is a call into OpenSSL.
+  const input = Buffer.allocUnsafe(all.reduce((size, { length }) => size + 4 + length, 0));
+  let at = 0;
+  for (const bytes of all) {
+    at = input.writeUInt32BE(bytes.length, at);
+    at += bytes.copy(input, at);
   }
-  return hmac.digest();
+  return createHmac('sha256', key).update(input).digest();
 }
 
 export function sha256(...parts: readonly (string | Buffer)[]): Buffer {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+  const [only = '', ...more] = parts;
+  return hash('sha256', more.length === 0 ? only : Buffer.concat(parts.map(bytesOf)), 'buffer');
+}
+
+function bytesOf(part: string | Buffer): Buffer {
+  return typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
 }
 
 export function equalBytes(a: Buffer, b: Buffer): boolean {
@@ -80,10 +84,7 @@ const NAME_BYTES = 4;
  */
 export function seal(ring: KeyRing, nonce: Buffer, context: string, plain: Buffer): Buffer {
   const { name, key } = ring.current;
-  const cipher = createCipheriv('aes-256-gcm', key, nonce);
-  cipher.setAAD(Buffer.from(context, 'utf8'));
-  const sealed = Buffer.concat([cipher.update(plain), cipher.final()]);
-  return Buffer.concat([Buffer.from(name, 'hex'), nonce, cipher.getAuthTag(), sealed]);
+  return Buffer.concat([Buffer.from(name, 'hex'), ...sealedParts(key, nonce, context, plain)]);
 }
 
 /** Opens what `seal` made. Throws `UnsealError` where no key of the ring made it, or it was altered. */
@@ -92,15 +93,37 @@ export function unseal(ring: KeyRing, context: string, sealed: Buffer): Buffer {
   const found = ring.all.find((candidate) => candidate.name === name);
   if (found === undefined)
     throw new UnsealError(`sealed under a key that is not configured (${name})`);
-  const body = NAME_BYTES + NONCE_BYTES;
-  const decipher = createDecipheriv('aes-256-gcm', found.key, sealed.subarray(NAME_BYTES, body));
+  return unsealWith(found.key, context, sealed.subarray(NAME_BYTES));
+}
+
+/** `seal` for a key of one use, which needs no name: the layout begins with the nonce. */
+export function sealWith(key: Buffer, nonce: Buffer, context: string, plain: Buffer): Buffer {
+  return Buffer.concat(sealedParts(key, nonce, context, plain));
+}
+
+/** Opens what `sealWith` made. Throws `UnsealError` where this key did not make it, or it was altered. */
+export function unsealWith(key: Buffer, context: string, sealed: Buffer): Buffer {
+  const body = NONCE_BYTES + TAG_BYTES;
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES));
   decipher.setAAD(Buffer.from(context, 'utf8'));
-  decipher.setAuthTag(sealed.subarray(body, body + TAG_BYTES));
+  decipher.setAuthTag(sealed.subarray(NONCE_BYTES, body));
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(body + TAG_BYTES)), decipher.final()]);
+    return Buffer.concat([decipher.update(sealed.subarray(body)), decipher.final()]);
   } catch (cause) {
     throw new UnsealError('altered, or sealed as something else', { cause });
   }
+}
+
+function sealedParts(
+  key: Buffer,
+  nonce: Buffer,
+  context: string,
+  plain: Buffer,
+): readonly Buffer[] {
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  cipher.setAAD(Buffer.from(context, 'utf8'));
+  const sealed = [cipher.update(plain), cipher.final()];
+  return [nonce, cipher.getAuthTag(), ...sealed];
 }
 
 /** False for what an older key of the ring made: seal it anew, so that the key can be retired. */
@@ -111,8 +134,5 @@ export function isSealedUnderCurrent(ring: KeyRing, sealed: Buffer): boolean {
 export const SEAL_NONCE_BYTES = NONCE_BYTES;
 
 function fingerprint(key: Buffer): string {
-  return createHash('sha256')
-    .update(key)
-    .digest('hex')
-    .slice(0, NAME_BYTES * 2);
+  return hash('sha256', key, 'hex').slice(0, NAME_BYTES * 2);
 }

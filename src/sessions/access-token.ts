@@ -4,8 +4,9 @@ import type { Random } from '../core/ids.js';
 import type { EndedSessions } from './ended-sessions.js';
 import { accessTokenInvalid } from './errors.js';
 import { type Grant, rolesOf, type SessionScope } from './session.js';
-import { openToken, signToken } from './signed-token.js';
+import { createTokenOpener, signToken } from './signed-token.js';
 import type { SigningKeys } from './signing-keys.js';
+import { createVerifiedTokens, digestOf, type VerifiedToken } from './verified-tokens.js';
 
 /** Longer ones are refused unread. `MAX_GRANTS` of the organizations slice keeps ours below it. */
 export const MAX_ACCESS_TOKEN_LENGTH = 4_096;
@@ -52,9 +53,6 @@ export interface AccessTokensDeps {
   readonly ended: Pick<EndedSessions, 'has'>;
 }
 
-/** Stricter than the decoders of base64url, which pass over white space. */
-const SHAPE = /^[\w-]+\.[\w-]+\.[\w-]+$/;
-
 const claimsSchema = z.object({
   iss: z.string(),
   aud: z.string(),
@@ -79,6 +77,24 @@ type Claims = z.output<typeof claimsSchema>;
 /** Access tokens as RFC 9068 has them: signed JWTs that anybody verifies offline (A6). */
 export function createAccessTokens(deps: AccessTokensDeps): AccessTokens {
   const { keys, issuer, audience, ttlSeconds, clock, random, ended } = deps;
+  const open = createTokenOpener(keys.find);
+  const verified = createVerifiedTokens<Claims>();
+  const read = (token: string): VerifiedToken<Claims> | undefined => {
+    const opened = open(token);
+    const claims = claimsSchema.safeParse(opened?.payload).data;
+    if (opened === undefined || claims === undefined) return undefined;
+    return { key: opened.key, claims: frozen(claims) };
+  };
+  /** All that may change about a token, which is judged at each call. */
+  const judge = ({ key, claims }: VerifiedToken<Claims>): AccessTokenClaims => {
+    if (keys.find(key.kid) !== key) throw accessTokenInvalid();
+    if (claims.iss !== issuer || claims.aud !== audience) throw accessTokenInvalid();
+    const now = clock.now().getTime() / 1000;
+    if (claims.exp <= now || (claims.nbf ?? now) > now) throw accessTokenInvalid();
+    const said = readClaims(claims);
+    if (ended.has(said.sessionId, said.accountId, said.authTime)) throw accessTokenInvalid();
+    return said;
+  };
   return {
     ttlSeconds,
     async issue(grant) {
@@ -97,16 +113,15 @@ export function createAccessTokens(deps: AccessTokensDeps): AccessTokens {
       return token;
     },
     async verify(token) {
-      if (token.length > MAX_ACCESS_TOKEN_LENGTH || !SHAPE.test(token)) throw accessTokenInvalid();
-      const claims = claimsSchema.safeParse(openToken(token, keys.find)).data;
       // Whatever is wrong with it, and it is the caller's text that is wrong, has one answer.
-      if (claims === undefined) throw accessTokenInvalid();
-      if (claims.iss !== issuer || claims.aud !== audience) throw accessTokenInvalid();
-      const now = clock.now().getTime() / 1000;
-      if (claims.exp <= now || (claims.nbf ?? now) > now) throw accessTokenInvalid();
-      const read = readClaims(claims);
-      if (ended.has(read.sessionId, read.accountId, read.authTime)) throw accessTokenInvalid();
-      return read;
+      if (token.length > MAX_ACCESS_TOKEN_LENGTH) throw accessTokenInvalid();
+      const digest = digestOf(token);
+      const known = verified.find(digest);
+      const signed = known ?? read(token);
+      if (signed === undefined) throw accessTokenInvalid();
+      const said = judge(signed);
+      if (known === undefined) verified.add(digest, signed);
+      return said;
     },
   };
 }
@@ -128,6 +143,12 @@ function grantClaims(grant: TokenGrant) {
     roles: [...rolesOf(grant.scope, grant.grants)],
     platform_roles: [...grant.platformRoles],
   };
+}
+
+/** Whoever verifies the token gets the lists themselves. */
+function frozen(claims: Claims): Claims {
+  for (const list of [claims.amr, claims.roles, claims.platform_roles]) Object.freeze(list);
+  return claims;
 }
 
 function readClaims(claims: Claims): AccessTokenClaims {

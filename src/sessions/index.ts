@@ -54,3 +54,4 @@ export {
   type StartedSessionRow,
 } from './start-session.js';
 export { type SessionDeps, type TokenSetInput, tokenSet } from './token-set.js';
+export { MAX_VERIFIED_TOKENS } from './verified-tokens.js';

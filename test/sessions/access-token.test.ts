@@ -2,7 +2,7 @@ import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemRandom } from '../../src/core/ids.js';
 import { deriveKeyRing } from '../../src/core/keys.js';
 import {
@@ -157,6 +157,8 @@ describe('access tokens', () => {
 });
 
 describe('forged tokens are refused without any outgoing connection (rule 17)', () => {
+  // Beside one that is remembered (decision 0021).
+  beforeAll(() => tokens.verify(good));
   afterEach(() => {
     vi.restoreAllMocks();
   });

@@ -92,7 +92,7 @@ describe('refresh tokens', () => {
       false,
     );
     const another = tokens.read(tokens.first(presented.sessionId, 'web').token, 'web');
-    expect(() => tokens.openSuccessor(another, successor.sealed)).toThrow('not configured');
+    expect(() => tokens.openSuccessor(another, successor.sealed)).toThrow('altered');
     const later = { ...presented, generation: 7 };
     expect(() => tokens.openSuccessor(later, successor.sealed)).toThrow();
   });
