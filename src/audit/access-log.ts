@@ -42,7 +42,7 @@ export interface AccessLogDeps {
 /** Writes access events behind the calls: no call waits for it, and none fails with it. */
 export interface AccessLog extends AsyncDisposable {
   record(event: AccessEvent): void;
-  /** Writes what waits. Resolves when nothing does, or the database did not take it. */
+  /** Writes what waits now. Resolves when it is written, or the database did not take it. */
   flush(): Promise<void>;
   /** Events lost since the start. */
   readonly dropped: number;
@@ -62,7 +62,7 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
   let failing = false;
   let closed = false;
 
-  const flush = async (): Promise<void> => {
+  const write = async (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
     // Not within the call that happened to fill the batch: its end must not cut the write short.
@@ -75,7 +75,13 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
 
   const schedule = (): void => {
     if (closed) return;
-    timer ??= setTimeout(() => void flush(), failing ? limits.retryMs : limits.flushMs);
+    timer ??= setTimeout(() => void write(), failing ? limits.retryMs : limits.flushMs);
+  };
+
+  const flush = async (): Promise<void> => {
+    // One that is under way is without what came meanwhile.
+    await flushing;
+    await write();
   };
 
   return {
@@ -83,7 +89,7 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
       // This process's clock, not the database's: a batch may be written minutes after the calls
       // that it tells of, and nothing is decided by this time.
       buffer.add({ event, eventId: random.id(), occurredAt: clock.now() });
-      if (buffer.size >= limits.batch && flushing === undefined && !failing) void flush();
+      if (buffer.size >= limits.batch && flushing === undefined && !failing) void write();
       else schedule();
     },
     flush,
@@ -106,7 +112,11 @@ export function createAccessLog(deps: AccessLogDeps): AccessLog {
   };
 }
 
-/** Writes batch after batch; false when one could not be written, and waits again. Never rejects. */
+/**
+ * Writes what waits, and what comes meanwhile only once that is a batch: while calls come there is always
+ * a row or two more, and each pair would have a statement of its own. False when one could not be
+ * written, and waits again. Never rejects.
+ */
 function writer(
   { db, random, dataKeys, log }: AccessLogDeps,
   buffer: EventBuffer<RecordedEvent>,
@@ -114,9 +124,12 @@ function writer(
 ): () => Promise<boolean> {
   const addresses = createAddressSeal(dataKeys, random);
   return async () => {
-    while (buffer.size > 0) {
+    let owed = buffer.size;
+    while (buffer.size > 0 && (owed > 0 || buffer.size >= limit)) {
+      const batch = buffer.take(limit);
+      owed -= batch.length;
       try {
-        await insertAccess(db, await toRows(db, addresses, buffer.take(limit)));
+        await insertAccess(db, await toRows(db, addresses, batch));
         buffer.written();
       } catch (error) {
         buffer.giveBack();

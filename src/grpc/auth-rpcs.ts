@@ -1,6 +1,7 @@
 import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { AuthServiceService } from '../../generated/countersign/v1/auth_service.js';
+import type { Door } from './door.js';
 import { authServicePolicies } from './rpc-policies.js';
 import { type EdgeDeps, type Rpc, unary } from './unary.js';
 
@@ -30,14 +31,19 @@ export function authRpc<M extends AuthMethod, Input, Output>(
 export interface ServiceRegistration {
   readonly definition: ServiceDefinition;
   readonly implementation: UntypedServiceImplementation;
+  /** By method: RPCs that refuse calls on their headers. */
+  readonly doors?: ReadonlyMap<string, Door>;
 }
 
 /** Puts every RPC of AuthService behind the adapter. */
 export function registerAuthService(rpcs: AuthRpcs, deps: EdgeDeps): ServiceRegistration {
   const definition: Record<string, ServiceDefinition[string]> = {};
   const implementation: UntypedServiceImplementation = {};
+  const doors = new Map<string, Door>();
   const register = <M extends AuthMethod>(name: M): void => {
     const method = AuthServiceService[name];
+    const { refuses } = rpcs[name];
+    if (refuses !== undefined) doors.set(method.path.slice(1), refuses);
     // The adapter reads the request itself: grpc-js would answer a malformed one with INTERNAL.
     definition[name] = { ...method, requestDeserialize: (bytes: Buffer) => bytes };
     implementation[name] = unary(
@@ -52,5 +58,5 @@ export function registerAuthService(rpcs: AuthRpcs, deps: EdgeDeps): ServiceRegi
     );
   };
   for (const name of Object.keys(AuthServiceService) as AuthMethod[]) register(name);
-  return { definition, implementation };
+  return { definition, implementation, doors };
 }

@@ -33,7 +33,10 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** The caller's id where it has a sane shape, else one of ours: a call is not refused for its name. */
 export function requestIdOf(metadata: Metadata): string {
-  const given = only(metadata, REQUEST_ID_KEY);
+  return requestIdFrom(only(metadata, REQUEST_ID_KEY));
+}
+
+export function requestIdFrom(given: string | undefined): string {
   return given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
 }
 

@@ -65,12 +65,14 @@ export function guardCalls(options: CallGuardOptions): ServerInterceptor {
  */
 function closeWithAnswer(stream: ServerHttp2Stream): void {
   // Whichever comes last; an earlier reset would overtake the answer.
-  const closeIfAnswered = (): void => {
-    const { NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL: answered, NGHTTP2_NO_ERROR } = constants;
-    if (!stream.destroyed && stream.state.state === answered) stream.close(NGHTTP2_NO_ERROR);
-  };
-  stream.once('finish', () => setImmediate(closeIfAnswered));
-  stream.once('wantTrailers', () => setImmediate(closeIfAnswered));
+  stream.once('finish', () => setImmediate(closeIfAnswered, stream));
+  stream.once('wantTrailers', () => setImmediate(closeIfAnswered, stream));
+}
+
+/** In a turn of its own, after the answer was written. */
+export function closeIfAnswered(stream: ServerHttp2Stream): void {
+  const { NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL: answered, NGHTTP2_NO_ERROR } = constants;
+  if (!stream.destroyed && stream.state.state === answered) stream.close(NGHTTP2_NO_ERROR);
 }
 
 const TWO_MESSAGES = 'must be one message';

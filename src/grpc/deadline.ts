@@ -12,6 +12,7 @@ export class CallEndedError extends Error {
 
 /** A call's time, and whether anybody still waits for it. */
 export interface Watch {
+  /** Made when it is first asked for: most calls never ask, and it costs more than all the rest here. */
   readonly signal: AbortSignal;
   /** By the injected clock, as the hash lane and leases count. */
   readonly deadline: Date;
@@ -32,13 +33,14 @@ export function watchCall<Request, Response>(
   // grpc-js counts deadlines by the machine's clock; only the time that is left is taken from it.
   const endsAtMs = Math.min(asMs(wire.getDeadline()), Date.now() + timeoutMs);
   const leftMs = endsAtMs - Date.now();
-  const abort = new AbortController();
+  let abort: AbortController | undefined;
+  let ended: CallEndedError | undefined;
 
   const end = (ending: CallEndedError['ending']): void => {
     stop();
-    const error = new CallEndedError(ending);
-    onEnd(error);
-    abort.abort(error);
+    ended = new CallEndedError(ending);
+    onEnd(ended);
+    abort?.abort(ended);
   };
   const timer = setTimeout(end, leftMs, 'deadline');
   // grpc-js has a timer for the client's deadline too, and what it then reports is a cancellation.
@@ -49,7 +51,16 @@ export function watchCall<Request, Response>(
   };
 
   wire.once('cancelled', onCancelled);
-  return { signal: abort.signal, deadline: new Date(clock.now().getTime() + leftMs), stop };
+  return {
+    get signal() {
+      abort ??= new AbortController();
+      // Asked for after the end, it has aborted already; a second time does nothing.
+      if (ended !== undefined) abort.abort(ended);
+      return abort.signal;
+    },
+    deadline: new Date(clock.now().getTime() + leftMs),
+    stop,
+  };
 }
 
 /** grpc-js gives either, and `Infinity` for none. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Server, ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
 /**
@@ -13,11 +13,32 @@ import type { Server, ServerInterceptingCallInterface } from '@grpc/grpc-js';
  * written a moment before, and counting calls per connection needs the session, too.
  */
 export function onSession(server: Server, listener: (session: ServerHttp2Session) => void): void {
+  http2Of(server).on('session', listener);
+}
+
+/** Shows every stream to `take` on its headers; what it takes, the library never sees. */
+export function takeStreams(
+  server: Server,
+  take: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean,
+): void {
+  const http2 = http2Of(server);
+  const [serve, ...others] = http2.listeners('stream');
+  if (serve === undefined || others.length > 0) {
+    throw new Error('this release of grpc-js does not listen to streams once');
+  }
+  http2.removeAllListeners('stream');
+  http2.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    if (!take(stream, headers)) Reflect.apply(serve, http2, [stream, headers]);
+  });
+}
+
+/** Of a server that has one injector. */
+function http2Of(server: Server): EventEmitter {
   const [http2, ...others] = member(server, 'http2Servers', isMap).keys();
   if (!(http2 instanceof EventEmitter) || others.length > 0) {
     throw new Error('this release of grpc-js does not have one HTTP/2 server in http2Servers');
   }
-  http2.on('session', listener);
+  return http2;
 }
 
 /** Serves every path without a handler of its own by the method at `path`. */

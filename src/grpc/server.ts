@@ -8,6 +8,7 @@ import type { ServiceRegistration } from './auth-rpcs.js';
 import { guardCalls } from './call-guard.js';
 import type { EdgeObserver } from './call-observer.js';
 import { Connections } from './connections.js';
+import { keepDoors } from './door.js';
 import type { Health } from './health.js';
 import { onSession } from './library-internals.js';
 import { type ConnectionLimits, connectionLimits, serverOptions } from './limits.js';
@@ -69,6 +70,8 @@ export async function openGrpcServer(options: GrpcServerOptions): Promise<GrpcSe
   );
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   onSession(server, (session) => connections.attach(session));
+  const doors = new Map(options.services.flatMap(({ doors: kept = [] }) => [...kept]));
+  keepDoors(server, doors, { ...options, random: systemRandom });
   const tls =
     options.tls && terminate(options.tls, options, (socket) => injector.injectConnection(socket));
   const accept = (socket: Socket): void => {

@@ -38,6 +38,7 @@ export function signInRpcs(deps: SignInRpcDeps) {
           scope: () => parseScope('scope', request.scope),
           region: () => given(request.region),
         }),
+      refuses: (leftMs) => deps.hasher.refuses(leftMs),
       admit: (call) => deps.hasher.admit(call),
       charges: (_input, call) => sourceCharges('signInsPerSource', call),
       run: async (input, call) => {

@@ -58,6 +58,7 @@ export function signUpRpcs(deps: SignUpRpcDeps) {
           requestId: () => optionalUuid('request_id', request.requestId),
         });
       },
+      refuses: (leftMs) => deps.hasher.refuses(leftMs),
       admit: (call) => deps.hasher.admit(call),
       charges: (_input, call) => [
         ...sourceCharges('signUpsPerSource', call),

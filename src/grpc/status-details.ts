@@ -56,23 +56,36 @@ function edge(
 
 type Told = Pick<DomainError, 'metadata' | 'violations' | 'retryAfterSeconds'>;
 
+/** By the error itself: the hash lane throws one and the same to all that it sheds (`hash-lane.ts`). */
+const written = new WeakMap<Told, Buffer>();
+
 function told(reason: Reason, message: string, error: Told): Failure {
   const code = statusOf[reason];
+  const metadata = new Metadata();
+  if (error.retryAfterSeconds !== undefined) {
+    metadata.set(RETRY_AFTER_KEY, String(wholeSeconds(error.retryAfterSeconds)));
+  }
+  let details = written.get(error);
+  if (details === undefined) {
+    details = detailsOf(reason, code, message, error);
+    written.set(error, details);
+  }
+  metadata.set(DETAILS_KEY, details);
+  return { code, message, outcome: reason, metadata, reference: undefined };
+}
+
+function detailsOf(reason: Reason, code: status, message: string, error: Told): Buffer {
   const details = [
     any('ErrorInfo', ErrorInfo.encode({ reason, domain: DOMAIN, metadata: error.metadata })),
   ];
   if (error.violations.length > 0) {
     details.push(any('BadRequest', BadRequest.encode({ fieldViolations: [...error.violations] })));
   }
-  const metadata = new Metadata();
   if (error.retryAfterSeconds !== undefined) {
-    const seconds = wholeSeconds(error.retryAfterSeconds);
-    const retryDelay = { seconds: BigInt(seconds), nanos: 0 };
+    const retryDelay = { seconds: BigInt(wholeSeconds(error.retryAfterSeconds)), nanos: 0 };
     details.push(any('RetryInfo', RetryInfo.encode({ retryDelay })));
-    metadata.set(RETRY_AFTER_KEY, String(seconds));
   }
-  attach(metadata, code, message, details);
-  return { code, message, outcome: reason, metadata, reference: undefined };
+  return encoded(code, message, details);
 }
 
 /** The contract has no reason for these two: gRPC's own status says all there is. */
@@ -83,7 +96,7 @@ function ended({ ending, message }: CallEndedError): Failure {
 /** A failure that has no reason in the contract: of gRPC itself, or of its standard services. */
 export function bareFailure(code: status, message: string): Failure {
   const metadata = new Metadata();
-  attach(metadata, code, message, []);
+  metadata.set(DETAILS_KEY, encoded(code, message, []));
   return { code, message, outcome: status[code], metadata, reference: undefined };
 }
 
@@ -92,14 +105,8 @@ export function hasDetails(metadata: Metadata | null | undefined): boolean {
   return (metadata?.get(DETAILS_KEY).length ?? 0) > 0;
 }
 
-function attach(
-  metadata: Metadata,
-  code: status,
-  message: string,
-  details: Status['details'],
-): void {
-  const encoded = Status.encode({ code, message, details }).finish();
-  metadata.set(DETAILS_KEY, Buffer.from(encoded));
+function encoded(code: status, message: string, details: Status['details']): Buffer {
+  return Buffer.from(Status.encode({ code, message, details }).finish());
 }
 
 function any(name: string, writer: { finish(): Uint8Array }): Status['details'][number] {

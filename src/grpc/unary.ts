@@ -18,6 +18,7 @@ import type { Clock } from '../core/clock.js';
 import { negotiateLocale } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
+import type { Place } from '../passwords/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import {
   type Charge,
@@ -30,6 +31,7 @@ import {
   CALLER_KEY,
   type CallFor,
   only,
+  peerAddress,
   REQUEST_ID_KEY,
   RETRY_AFTER_KEY,
   type RpcCall,
@@ -38,6 +40,7 @@ import {
 } from './call-context.js';
 import { type EdgeObserver, type Ending, observeRpc, UNANSWERED } from './call-observer.js';
 import { type Watch, watchCall } from './deadline.js';
+import type { Door } from './door.js';
 import { decode } from './parse.js';
 import type { PersonNeed, RpcPolicy } from './rpc-policies.js';
 import { failureOf, wholeSeconds } from './status-details.js';
@@ -56,8 +59,10 @@ export interface Rpc<
 > {
   /** Judges shapes alone. Throws a `DomainError`; then nothing is charged (P2). */
   parse(request: Request, call: CallFor<Need>): Input;
+  /** Refuses a call on its headers, before any of it is read. */
+  refuses?: Door;
   /** Refuses what would be shed later, before it costs anything; disposed of when the call has ended. */
-  admit?(call: CallFor<Need>): Disposable;
+  admit?(call: CallFor<Need>): Place;
   /** Soft limits of its own, consumed in one round trip with the edge's. */
   charges?(input: Input, call: CallFor<Need>): readonly Charge[];
   /** What its messages cost: consumed together with the charges, given back where none was sent. */
@@ -102,7 +107,6 @@ class OpenCall implements RpcCall {
   readonly startedAt = performance.now();
   readonly locale: RpcCall['locale'];
   readonly deadline: Date;
-  readonly signal: AbortSignal;
   caller = '';
   source = '';
   sourceIsLocal = false;
@@ -115,11 +119,16 @@ class OpenCall implements RpcCall {
   constructor(
     readonly requestId: string,
     metadata: Metadata,
-    watch: Watch,
+    /** Of the connection: asked for while there is one. */
+    readonly peer: string,
+    private readonly watch: Watch,
   ) {
     this.locale = negotiateLocale(only(metadata, 'accept-language'));
     this.deadline = watch.deadline;
-    this.signal = watch.signal;
+  }
+
+  get signal(): AbortSignal {
+    return this.watch.signal;
   }
 
   comesFrom({ source, sourceIsLocal, sourceIsCaller }: ReturnType<typeof sourceOf>): void {
@@ -173,7 +182,8 @@ export function unary<Need extends PersonNeed, Request, Response>(
     const fail = (error: unknown): void =>
       answer(() => answerFailure(definition.method, deps, call, respond, error));
     const watch = watchCall(wire, deps.clock, deps.callTimeoutMs, fail);
-    const call = new OpenCall(requestIdOf(wire.metadata), wire.metadata, watch);
+    const { metadata } = wire;
+    const call = new OpenCall(requestIdOf(metadata), metadata, wire.getPeer(), watch);
     const work = () => serve(definition, deps, wire, call);
     observed
       .run(work)
@@ -190,14 +200,12 @@ async function serve<Need extends PersonNeed, Request, Response>(
   wire: ServerUnaryCall<Buffer, Response>,
   call: OpenCall,
 ): Promise<Response> {
-  const peer = wire.getPeer();
-  call.comesFrom(sourceOf(wire.metadata, peer, false));
   const caller = await identifyCaller(wire, deps);
   if (caller !== undefined) {
     call.caller = caller.name;
     if (!caller.rpcGroups.has(policy.group)) throw callerNotAllowed(policy.group);
-    call.comesFrom(sourceOf(wire.metadata, peer, true));
   }
+  call.comesFrom(sourceOf(wire.metadata, call.peer, caller !== undefined));
   if (policy.person !== 'none') {
     call.person = await identifyPerson(wire.metadata, policy.person, deps);
     call.accountId = call.person?.accountId;
@@ -205,7 +213,9 @@ async function serve<Need extends PersonNeed, Request, Response>(
   // The two steps above made good what the policy promises of the call.
   const promised = call as unknown as CallFor<Need>;
   const input = rpc.parse(decode(wire.request, read), promised);
-  using _place = rpc.admit?.(promised);
+  using place = rpc.admit?.(promised);
+  // What comes before a hash waits for its turn too.
+  if (place?.near !== undefined) await place.near;
   const own = callCharges(method, policy, call);
   const sends = rpc.sends?.(input, promised) ?? [];
   const charges = [...own, ...(rpc.charges?.(input, promised) ?? []), ...sends];
@@ -301,7 +311,9 @@ function answerFailure<Response>(
 }
 
 function record(method: string, deps: EdgeDeps, call: OpenCall, outcome: string): void {
-  const { caller, source, requestId, accountId } = call;
+  const { caller, requestId, accountId } = call;
+  // A call that ended before its source was known came from a stranger, or claimed what is no address.
+  const source = call.source === '' ? peerAddress(call.peer) : call.source;
   const durationMs = Math.round(performance.now() - call.startedAt);
   deps.audit.record({ method, accountId, caller, source, requestId, outcome, durationMs });
   deps.log.info({ method, outcome, durationMs, caller, requestId }, 'call');

@@ -3,6 +3,15 @@ import type { Clock } from '../core/clock.js';
 import { traced } from '../core/tracing.js';
 import { overloaded } from './errors.js';
 
+/** A place in the lane, kept until work takes it, until it is disposed of, or until the call ends. */
+export interface Place extends Disposable {
+  /**
+   * Resolves when its turn is near: what a call does before its hash it should not do sooner. Absent: it is
+   * near already. Rejects with OVERLOADED where it became too late, and with the signal's reason.
+   */
+  readonly near?: Promise<void> | undefined;
+}
+
 /** The call on whose behalf work is done. */
 export interface WorkContext {
   readonly deadline: Date | undefined;
@@ -22,20 +31,22 @@ export interface HashLane {
    */
   run<T>(context: WorkContext, work: () => Promise<T>): Promise<T>;
   /**
-   * Keeps a place in the queue for a call that has other things to do first: its `run` takes it. What
-   * it does not need is given back by disposing, and by its signal. Without it, calls that
-   * arrive while one makes a round trip would all find the same place free, and be shed only after it.
+   * Keeps a place in the queue for a call that has other things to do first: its `run` takes it. Without
+   * it, calls that arrive while one makes a round trip would all find the same place free, and be shed
+   * only after it.
    *
    * @throws OVERLOADED where `run` would shed at this moment.
    */
-  admit(context: WorkContext): Disposable;
+  admit(context: WorkContext): Place;
+  /** What `admit` would throw now at a call with so much time left; keeps nothing. */
+  refuses(leftMs: number): Error | undefined;
   readonly depth: HashLaneDepth;
 }
 
 /** For the metrics: how full the lane is at this moment. */
 export interface HashLaneDepth {
   readonly running: number;
-  /** Places that are kept for calls still on their way are not counted. */
+  /** Those whose turn is near and who are on their way to it are not counted. */
   readonly queued: number;
 }
 
@@ -69,6 +80,12 @@ const MAX_RETRY_SECONDS = 60;
  * too late all the same, nearly half of them.
  */
 const SHARE_OF_TIME = 0.5;
+/**
+ * How many calls for each permit are let near: enough that a permit never waits for one that makes its trips.
+ * All others wait before their trips, and so a thousand calls that come at once make them at the pace of hashes
+ * and not at once, which would stop everything else for as long as it takes (a tenth of a second here).
+ */
+const NEAR = 5;
 
 /**
  * As many permits as there are hashing threads (`argon2-threads.ts`): the queue is here, where
@@ -87,6 +104,7 @@ export function createHashLane(options: HashLaneOptions): HashLane {
     cost: createAverage(options.estimateMs ?? DEFAULT_ESTIMATE_MS),
     queue: new Set(),
     places: new Map(),
+    onTheirWay: 0,
     refusals: new Map(),
     running: 0,
     observer: options.observer,
@@ -104,8 +122,10 @@ export function createHashLane(options: HashLaneOptions): HashLane {
           }),
       ),
     admit: (context) => keepPlace(state, context),
+    refuses: (leftMs) => (comesTooLate(state, leftMs) ? refusal(state) : undefined),
     get depth() {
-      return { running: state.running, queued: state.queue.size };
+      const { running, queue, places, onTheirWay } = state;
+      return { running, queued: queue.size + places.size - onTheirWay };
     },
   };
 }
@@ -117,24 +137,31 @@ interface LaneState {
   readonly cost: MovingAverage;
   /** Insertion order is arrival order, and a caller that leaves is removed without a search. */
   readonly queue: Set<Waiter>;
-  /** By the signal of the call they are kept for: how to give each back. */
-  readonly places: Map<AbortSignal, () => void>;
+  /** By the call they are kept for, in the order of arrival. */
+  readonly places: Map<WorkContext, KeptPlace>;
+  /** Those of the places whose turn is near. */
+  onTheirWay: number;
   /** By their seconds: thrown by the thousand when there is least time to record a stack for each. */
   readonly refusals: Map<number, Error>;
   running: number;
   readonly observer: HashLaneObserver | undefined;
 }
 
-function enter<T>(
-  state: LaneState,
-  { deadline, signal }: WorkContext,
-  work: () => Promise<T>,
-): Promise<T> {
+interface KeptPlace {
+  readonly cameAt: number;
+  isNear: boolean;
+  /** Its turn is near. */
+  go(): void;
+  giveBack(): void;
+}
+
+function enter<T>(state: LaneState, context: WorkContext, work: () => Promise<T>): Promise<T> {
+  const { deadline, signal } = context;
   return new Promise<T>((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const deadlineMs = deadlineOf(deadline);
-    const place = state.places.get(signal);
-    place?.();
+    const place = state.places.get(context);
+    place?.giveBack();
     // Those whose places were kept after its own are not before it.
     const kept = place === undefined ? state.places.size : 0;
     if (isHopeless(state, deadlineMs, kept)) return reject(refusal(state));
@@ -143,7 +170,7 @@ function enter<T>(
       reject(signal.reason);
     };
     const stay = (): void => signal.removeEventListener('abort', leave);
-    const cameAt = performance.now();
+    const cameAt = place?.cameAt ?? performance.now();
     const waiter: Waiter = {
       deadlineMs,
       start: () => {
@@ -165,20 +192,70 @@ function deadlineOf(deadline: Date | undefined): number {
   return deadline?.getTime() ?? Number.POSITIVE_INFINITY;
 }
 
-function keepPlace(state: LaneState, { deadline, signal }: WorkContext): Disposable {
-  signal.throwIfAborted();
+function keepPlace(state: LaneState, context: WorkContext): Place {
   // One each: a call that asks twice does not stand in its own way.
-  state.places.get(signal)?.();
-  const now = state.nowMs();
-  const inTimeMs = now + SHARE_OF_TIME * (deadlineOf(deadline) - now);
-  if (isHopeless(state, inTimeMs, state.places.size)) throw refusal(state);
+  state.places.get(context)?.giveBack();
+  const leftMs = deadlineOf(context.deadline) - state.nowMs();
+  if (comesTooLate(state, leftMs)) throw refusal(state);
+  // Not before: a signal is made when it is asked for, and costs more than the rest of a refusal.
+  const { signal } = context;
+  signal.throwIfAborted();
+  const { promise, resolve, reject } = deferred();
   const giveBack = (): void => {
-    signal.removeEventListener('abort', giveBack);
-    state.places.delete(signal);
+    if (state.places.get(context) !== place) return;
+    signal.removeEventListener('abort', leave);
+    state.places.delete(context);
+    if (place.isNear) state.onTheirWay -= 1;
+    letNear(state);
   };
-  state.places.set(signal, giveBack);
-  signal.addEventListener('abort', giveBack, { once: true });
-  return { [Symbol.dispose]: giveBack };
+  const leave = (): void => {
+    giveBack();
+    reject(signal.reason);
+  };
+  const place: KeptPlace = {
+    cameAt: performance.now(),
+    isNear: false,
+    go: () => {
+      const late = state.nowMs() + state.cost.ms() > deadlineOf(context.deadline);
+      if (!late) return resolve();
+      giveBack();
+      reject(refusal(state));
+    },
+    giveBack,
+  };
+  state.places.set(context, place);
+  signal.addEventListener('abort', leave, { once: true });
+  letNear(state);
+  return { near: place.isNear ? undefined : promise, [Symbol.dispose]: giveBack };
+}
+
+/** Those who came first, as long as there is room before the permits. */
+function letNear(state: LaneState): void {
+  const { concurrency, queue, places } = state;
+  for (const place of places.values()) {
+    if (state.running + queue.size + state.onTheirWay >= NEAR * concurrency) return;
+    if (place.isNear) continue;
+    place.isNear = true;
+    state.onTheirWay += 1;
+    place.go();
+  }
+}
+
+/** One that nobody may come to wait for. */
+function deferred() {
+  let resolve: () => void = () => {};
+  let reject: (reason: unknown) => void = () => {};
+  const promise = new Promise<void>((fulfil, fail) => {
+    resolve = fulfil;
+    reject = fail;
+  });
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+/** Whether there is no place for a call that has other things to do before and after. */
+function comesTooLate(state: LaneState, leftMs: number): boolean {
+  return isHopeless(state, state.nowMs() + SHARE_OF_TIME * leftMs, state.places.size);
 }
 
 /** Whether a call that arrives now, behind `kept` places, would be served too late, or find none. */
@@ -228,6 +305,7 @@ function admitNext(state: LaneState): void {
     if (state.nowMs() + state.cost.ms() > waiter.deadlineMs) waiter.refuse();
     else waiter.start();
   }
+  letNear(state);
 }
 
 function secondsSince(startedAt: number): number {

@@ -7,6 +7,7 @@ export type {
   HashLaneDepth,
   HashLaneObserver,
   HashLaneOptions,
+  Place,
   WorkContext,
 } from './hash-lane.js';
 export { createHashLane } from './hash-lane.js';

@@ -2,7 +2,7 @@ import type { Random } from '../core/ids.js';
 import type { KeyRing } from '../core/keys.js';
 import type { Argon2, Argon2Parameters } from './argon2.js';
 import { decoyArgon2, OUTPUT_BYTES, readArgon2, SALT_BYTES } from './argon2.js';
-import type { HashLane, WorkContext } from './hash-lane.js';
+import type { HashLane, Place, WorkContext } from './hash-lane.js';
 
 /** What an account keeps of its password (A4). */
 export interface PasswordHash {
@@ -19,11 +19,13 @@ export interface PasswordVerdict {
 }
 
 export interface PasswordHasher {
+  /** OVERLOADED, where `admit` would throw it at a call with so much time left; changes nothing. */
+  refuses(leftMs: number): Error | undefined;
   /**
    * For what comes before the hash: keeps a place in the lane for the call until it hashes, or until it is
    * disposed of. @throws OVERLOADED where the call would be shed at this moment.
    */
-  admit(context: WorkContext): Disposable;
+  admit(context: WorkContext): Place;
   /** @throws OVERLOADED, or the signal's reason when the caller leaves. */
   hash(password: string, context: WorkContext): Promise<PasswordHash>;
   /**
@@ -69,6 +71,7 @@ export function createPasswordHasher(deps: PasswordHasherDeps): PasswordHasher {
   const pepper = peppers?.current;
 
   return {
+    refuses: (leftMs) => lane.refuses(leftMs),
     admit: (context) => lane.admit(context),
 
     async hash(password, context) {

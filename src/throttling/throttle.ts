@@ -104,10 +104,11 @@ export function createThrottle(deps: ThrottleDeps, store: ThrottleStore): Thrott
     for (const { limiter } of known) observer?.decided(limiter.name, 'refused');
     if (known.length > 0) return refusal(known);
     const answers = await store.charge(tickets);
-    const waits = answers.flatMap(({ limiter, waitMs }): Wait[] => {
+    const waits: Wait[] = [];
+    for (const { limiter, waitMs } of answers) {
       observer?.decided(limiter.name, waitMs === undefined ? 'admitted' : 'refused');
-      return waitMs === undefined ? [] : [{ limiter, waitMs }];
-    });
+      if (waitMs !== undefined) waits.push({ limiter, waitMs });
+    }
     if (waits.length === 0) return { admitted: true, receipt: receiptOf(charges, answers) };
     // The refused charge is given back too: the count stays the number of admitted calls plus those
     // in flight, however many were refused.
@@ -153,8 +154,10 @@ function ticket(limits: Limits, charge: Charge, secret: Buffer | undefined): Tic
   const limiter = limits[charge.limiter];
   const { key, source } = charge;
   if (limiter.knownShare === undefined) {
-    // The limiter is hashed too, so that rows of one source or address cannot be joined.
     const counted = limiter.keyedBy === 'everyone' ? '' : key;
+    // Counts in memory are kept apart for each limiter: there the key alone will do.
+    if (secret === undefined) return { limiter, id: counted };
+    // The limiter is hashed too, so that rows of one source or address cannot be joined.
     return { limiter, id: idOf(secret, ID_BYTES, limiter.name, counted) };
   }
   const id = addressId(secret, key);

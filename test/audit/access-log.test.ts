@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AccessEvent, AccessLogLimits } from '../../src/audit/index.js';
@@ -216,6 +217,37 @@ eachDatabase('access log (T6)', (database) => {
 });
 
 describe('access log without a database', () => {
+  it('leaves what comes while a batch is written to the next one, and a flush writes it', async () => {
+    const answers: (() => void)[] = [];
+    const executor = {
+      transformQuery: (node: unknown) => node,
+      compileQuery: () => ({}),
+      executeQuery: () => new Promise((resolve) => void answers.push(() => resolve({ rows: [] }))),
+    };
+    const db = { getExecutor: () => executor } as unknown as Db;
+    await using log = logOn(db, { batch: 2, flushMs: 60_000 });
+    log.record(event());
+    log.record(event());
+    await vi.waitFor(() => expect(answers).toHaveLength(1));
+    log.record(event());
+    answers[0]?.();
+    await vi.waitFor(() => expect(log.waiting).toBe(1));
+    await setImmediate();
+    expect(answers).toHaveLength(1);
+
+    const flushed = log.flush();
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    log.record(event());
+    const flushedToo = log.flush();
+    answers[1]?.();
+    await flushed;
+    expect(log.waiting).toBe(1);
+    await vi.waitFor(() => expect(answers).toHaveLength(3));
+    answers[2]?.();
+    await flushedToo;
+    expect(log.waiting).toBe(0);
+  });
+
   it('ends within its bound when the database does not answer', async () => {
     const hanging = {
       getExecutor: () => ({ ...executor, executeQuery: () => new Promise(() => {}) }),

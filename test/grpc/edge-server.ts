@@ -58,6 +58,7 @@ export async function openRaw(
 export function rawCall(
   session: ClientHttp2Session,
   method = 'countersign.v1.AuthService/SignIn',
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   return new Promise((resolve) => {
     const stream = session.request({
@@ -65,6 +66,7 @@ export function rawCall(
       ':path': `/${method}`,
       'content-type': 'application/grpc+proto',
       te: 'trailers',
+      ...headers,
     });
     let status = 'no answer';
     const read = (headers: object) => {

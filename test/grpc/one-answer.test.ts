@@ -134,6 +134,23 @@ describe('one answer, whatever happens (rule 20)', () => {
     expect(seen.audit.map((event) => event.outcome)).toEqual(['CANCELLED']);
   });
 
+  it('has aborted the signal of a use-case that asks for it only after the end', async () => {
+    const begun = defer<void>();
+    const recorded = defer<void>();
+    const asked = defer<AbortSignal>();
+    const late = async (_: string, rpcCall: RpcCall) => {
+      begun.resolve();
+      await recorded.promise;
+      asked.resolve(rpcCall.signal);
+    };
+    const audit = { record: () => recorded.resolve() };
+    const { client } = await openToyEdge({ signIn: signIn(late) }, { audit });
+    await call(client, client.signIn, signInRequest, { cancelAfter: begun.promise });
+    const signal = await asked.promise;
+    expect(signal.aborted).toBe(true);
+    expect(String(signal.reason)).toContain('the caller has left');
+  });
+
   it('is not changed by an audit that fails', async () => {
     const audit = {
       record: () => {

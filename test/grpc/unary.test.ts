@@ -125,6 +125,18 @@ describe('the source address (rule 21)', () => {
     expect(source).toBe('127.0.0.1');
   });
 
+  it.each([
+    ['a refused caller', 'ck_bad', '203.0.113.9'],
+    ['a caller that claims what is no address', goodKey, 'garbage'],
+  ])('is the peer in the record of %s', async (_who, key, address) => {
+    const { outcome, source } = await sourceFor({
+      'countersign-caller-key': key,
+      'countersign-client-address': address,
+    });
+    expect(outcome.error).not.toBeNull();
+    expect(source).toBe('127.0.0.1');
+  });
+
   it.each(['garbage', '1.2.3.4:80', '1.2.3.4, 5.6.7.8', 'fe80::1%eth0', '999.1.1.1', ''])(
     'is refused as FIELD_INVALID when it is %j',
     async (address) => {

@@ -52,6 +52,10 @@ function rig(given: { concurrency?: number; queueLimit?: number; estimateMs?: nu
   };
 }
 
+function gone(): AbortSignal {
+  return AbortSignal.abort(new Error('left'));
+}
+
 async function settled(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
@@ -382,5 +386,71 @@ describe('places that are kept in the lane (rule 15)', () => {
     // 100 for each of the two before it, and 100 to run.
     expect(() => lane.admit(call(lane, 599).context)).toThrow('too many passwords');
     lane.admit(call(lane, 600).context);
+  });
+
+  describe('whose turn is not near yet', () => {
+    const NEAR = 5;
+
+    it('wait before their trips, in order, five calls near for each permit', async () => {
+      const { lane, send, end } = rig({ concurrency: 1 });
+      send(0);
+      const calls = Array.from({ length: 7 }, () => call(lane));
+      const places = calls.map(({ context }) => lane.admit(context));
+      expect(places.map(({ near }) => near === undefined)).toEqual(
+        calls.map((_, i) => i < NEAR - 1),
+      );
+      expect(lane.depth).toEqual({ running: 1, queued: 3 });
+      const near: number[] = [];
+      places.forEach((place, i) => void place.near?.then(() => near.push(i)));
+      await settled();
+      expect(near).toEqual([]);
+      // One that turns out to need no hash lets the next one near; so does a hash that ends.
+      places[1]?.[Symbol.dispose]();
+      await settled();
+      expect(near).toEqual([4]);
+      await end(0);
+      expect(near).toEqual([4, 5]);
+      // On its way into the queue and to its permit nobody comes nearer.
+      const done = lane.run(
+        calls[0]?.context ?? { deadline: undefined, signal: gone() },
+        async () => 0,
+      );
+      expect(await done).toBe(0);
+      await settled();
+      expect(near).toEqual([4, 5, 6]);
+      for (const place of places) place[Symbol.dispose]();
+      expect(lane.depth).toEqual({ running: 0, queued: 0 });
+    });
+
+    it('leave with their reason, and are refused where their turn comes too late', async () => {
+      const { lane, send, end, advance } = rig({ concurrency: 1, estimateMs: 1 });
+      send(0);
+      for (let i = 1; i < NEAR; i += 1) lane.admit(call(lane).context);
+      const [leaver, late, last] = [call(lane), call(lane, 50), call(lane)];
+      const [left, refused, near] = [leaver, late, last].map(({ context }) =>
+        lane.admit(context).near?.catch((error: unknown) => error),
+      );
+      leaver.caller.abort(new Error('left'));
+      expect(await left).toEqual(new Error('left'));
+      advance(60);
+      await end(0);
+      expect(await refused).toEqual(OVERLOADED);
+      // It took nobody's turn.
+      expect(await near).toBeUndefined();
+      for (const { caller } of [leaver, late]) {
+        expect(getEventListeners(caller.signal, 'abort')).toEqual([]);
+      }
+    });
+  });
+
+  it('tell beforehand whether there is one, and change nothing by telling', () => {
+    const { lane, send } = rig({ concurrency: 1, queueLimit: 1, estimateMs: 100 });
+    expect(lane.refuses(200)).toBeUndefined();
+    send(0);
+    expect(lane.refuses(399)).toEqual(OVERLOADED);
+    expect(lane.refuses(400)).toBeUndefined();
+    expect(lane.depth).toEqual({ running: 1, queued: 0 });
+    lane.admit(call(lane).context);
+    expect(lane.refuses(1_000_000)).toEqual(OVERLOADED);
   });
 });

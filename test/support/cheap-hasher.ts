@@ -24,6 +24,8 @@ export function createCheapHasher(): CheapHasher {
       generation += 1;
     },
 
+    refuses: () => undefined,
+
     admit: ({ signal }) => {
       signal.throwIfAborted();
       return { [Symbol.dispose]: () => {} };
