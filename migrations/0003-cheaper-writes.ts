@@ -13,6 +13,10 @@ import type { Migration } from '../src/db/index.js';
 export const migration: Migration = {
   name: '0003-cheaper-writes',
   sql: `
+-- In the lock order of the house: calls go on meanwhile, and must wait rather than die.
+lock table accounts, guess_budgets, challenges, identifiers, sessions, organizations, outbox, audit_events
+  in access exclusive mode;
+
 alter table sessions drop constraint sessions_organization_id_fkey;
 
 alter table accounts

@@ -70,7 +70,6 @@ export function insertNotices(
   const noticed = sql`noticed as (
       insert into notices as n (account_id, kind, sent_at)
       select f.account_id, ${notices.kind}::text, ${now} from ${from} f
-      where ${notices.messages.length}::int > 0
       on conflict (account_id, kind) do update set sent_at = excluded.sent_at
       where n.sent_at <= excluded.sent_at - interval '1 hour'
       returning n.account_id),`;

@@ -22,7 +22,7 @@ export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undef
   const problems: ConfigProblem[] = [];
   const read = async (name: string, path: string): Promise<Buffer> => {
     try {
-      return await readFile(path, { signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
+      return await inTime(readFile(path));
     } catch (error) {
       const wrong = `${path} cannot be read (${codeOf(error)})`;
       problems.push({ name, wrong, remedy: 'Name a PEM file that this user may read' });
@@ -58,8 +58,16 @@ export async function readTlsFiles(tls: Config['tls']): Promise<TlsFiles | undef
   return { certificate, key, clientCa };
 }
 
-/** A file on a share that has gone away would never be read. */
 const READ_TIMEOUT_MS = 5_000;
+
+/** A file on a share that has gone away is never read; the thread that tries is not to be had back. */
+function inTime(reading: Promise<Buffer>): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const late = Object.assign(new Error('not read in time'), { code: 'ETIMEDOUT' });
+    const timer = setTimeout(() => reject(late), READ_TIMEOUT_MS);
+    reading.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 /** Each is parsed, and compared with what a client shows; a whole system's bundle has fewer. */

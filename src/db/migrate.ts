@@ -51,8 +51,8 @@ export async function migrate(
     for (const migration of pending) {
       await sql.raw(migration.sql).execute(tx);
       await sql`
-          insert into schema_migrations (name, checksum, applied_at)
-          values (${migration.name}, ${checksum(migration)}, clock_timestamp())`.execute(tx);
+        insert into schema_migrations (name, checksum, applied_at)
+        values (${migration.name}, ${checksum(migration)}, clock_timestamp())`.execute(tx);
     }
     return pending.map(({ name }) => name);
   });

@@ -86,8 +86,8 @@ export class PgConnection extends StatementConnection {
 
   /** Gives the connection back, or throws it away when its state is not certain. */
   release(): void {
-    // A `begin` written by hand and never finished must not reach the next caller either.
     this.#unhurried = false;
+    // A `begin` written by hand and never finished must not reach the next caller either.
     const clean = this.#broken === undefined && this.client.getTransactionStatus() === 'I';
     this.client.release(!clean);
   }

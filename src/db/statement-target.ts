@@ -10,7 +10,7 @@ export type StatementTarget = QueryExecutorProvider;
  * still waits for a connection is not sent. They reject with the signal's reason.
  *
  * Without it a statement is carried out although the caller has left, as one must be that counts
- * something (rule 2), and as is right for whatever writes.
+ * something (rule 2). A write may stop where the client can ask for all of it again: a send, a refresh.
  */
 export function untilAborted(signal: AbortSignal, db: Db): StatementTarget {
   const executor = db.getExecutor();

@@ -75,13 +75,14 @@ const UNITS: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** Undefined: not a gRPC call, or one whose deadline is no duration, which the library has words for. */
+/** Undefined: not a gRPC call, or one without time or with a deadline that is no duration: the library's to refuse. */
 function timeLeft(headers: IncomingHttpHeaders, mostMs: number): number | undefined {
   if (headers['content-type']?.startsWith('application/grpc') !== true) return undefined;
   const given = headers['grpc-timeout'];
   if (given === undefined) return mostMs;
   const [, amount, unit = ''] = /^(\d{1,8})([HMSmun])$/.exec(String(given)) ?? [];
-  return amount === undefined ? undefined : Math.min(mostMs, Number(amount) * (UNITS[unit] ?? 0));
+  const ms = Math.min(mostMs, Number(amount) * (UNITS[unit] ?? 0));
+  return ms > 0 ? ms : undefined;
 }
 
 /** Node joins what stands there twice. */

@@ -81,8 +81,8 @@ const MAX_RETRY_SECONDS = 60;
  */
 const SHARE_OF_TIME = 0.5;
 /**
- * How many calls for each permit are let near: enough that a permit never waits for one that makes its trips.
- * All others wait before their trips, and so a thousand calls that come at once make them at the pace of hashes
+ * How many calls for each permit are let near, itself included: their trips may take the time of four hashes before
+ * a permit waits for one. All others wait before their trips, and so a thousand calls that come at once make them at the pace of hashes
  * and not at once, which would stop everything else for as long as it takes (a tenth of a second here).
  */
 const NEAR = 5;
@@ -162,8 +162,8 @@ function enter<T>(state: LaneState, context: WorkContext, work: () => Promise<T>
     const deadlineMs = deadlineOf(deadline);
     const place = state.places.get(context);
     place?.giveBack();
-    // Those whose places were kept after its own are not before it.
-    const kept = place === undefined ? state.places.size : 0;
+    // Those who keep a place and are not near yet come after it, and so do all that came after its own.
+    const kept = place === undefined ? state.onTheirWay : 0;
     if (isHopeless(state, deadlineMs, kept)) return reject(refusal(state));
     const leave = (): void => {
       state.queue.delete(waiter);
@@ -201,24 +201,29 @@ function keepPlace(state: LaneState, context: WorkContext): Place {
   const { signal } = context;
   signal.throwIfAborted();
   const { promise, resolve, reject } = deferred();
-  const giveBack = (): void => {
-    if (state.places.get(context) !== place) return;
+  const remove = (): boolean => {
+    if (state.places.get(context) !== place) return false;
     signal.removeEventListener('abort', leave);
     state.places.delete(context);
     if (place.isNear) state.onTheirWay -= 1;
-    letNear(state);
+    return true;
+  };
+  const giveBack = (): void => {
+    if (remove()) letNear(state);
   };
   const leave = (): void => {
     giveBack();
     reject(signal.reason);
   };
+  let waits = false;
   const place: KeptPlace = {
     cameAt: performance.now(),
     isNear: false,
     go: () => {
-      const late = state.nowMs() + state.cost.ms() > deadlineOf(context.deadline);
+      // One that does not wait was judged a moment ago, and an idle lane judges by no estimate.
+      const late = waits && state.nowMs() + state.cost.ms() > deadlineOf(context.deadline);
       if (!late) return resolve();
-      giveBack();
+      remove();
       reject(refusal(state));
     },
     giveBack,
@@ -226,7 +231,8 @@ function keepPlace(state: LaneState, context: WorkContext): Place {
   state.places.set(context, place);
   signal.addEventListener('abort', leave, { once: true });
   letNear(state);
-  return { near: place.isNear ? undefined : promise, [Symbol.dispose]: giveBack };
+  waits = !place.isNear;
+  return { near: waits ? promise : undefined, [Symbol.dispose]: giveBack };
 }
 
 /** Those who came first, as long as there is room before the permits. */
@@ -275,7 +281,8 @@ function isHopeless(state: LaneState, deadlineMs: number, kept: number): boolean
 /** Asks the caller to come back when what is here now will be done. */
 function refusal(state: LaneState): Error {
   state.observer?.shed();
-  const drainMs = ((state.queue.size + state.running) * state.cost.ms()) / state.concurrency;
+  const { running, queue, places, cost, concurrency } = state;
+  const drainMs = ((running + queue.size + places.size) * cost.ms()) / concurrency;
   const seconds = Math.min(Math.max(1, Math.ceil(drainMs / 1_000)), MAX_RETRY_SECONDS);
   const refused = state.refusals.get(seconds) ?? overloaded(seconds);
   state.refusals.set(seconds, refused);
@@ -300,7 +307,7 @@ async function hold<T>(state: LaneState, work: () => Promise<T>): Promise<T> {
 /** Keeps the invariant: nobody waits while a permit is free. */
 function admitNext(state: LaneState): void {
   for (const waiter of state.queue) {
-    if (state.running >= state.concurrency) return;
+    if (state.running >= state.concurrency) break;
     state.queue.delete(waiter);
     if (state.nowMs() + state.cost.ms() > waiter.deadlineMs) waiter.refuse();
     else waiter.start();

@@ -125,7 +125,7 @@ function decode(token: string): Buffer | undefined {
   return write(bytes) === token ? bytes : undefined;
 }
 
-/** HKDF's second half in one block (RFC 5869, 2.3): the secret is uniformly random already. */
+/** HMAC derives it, in one block and without extracting first: the secret is uniformly random (RFC 5869, 3.3). */
 function successorKey({ secret }: PresentedRefreshToken): Buffer {
   return mac(secret, 'refresh-successor');
 }

@@ -71,10 +71,10 @@ describe('a call that is refused on its headers', () => {
     const { signIn, seen } = guarded();
     const { address } = await openToyEdge({ signIn });
     const session = await openRaw(address);
-    for (const timeout of ['250m', '2S', '1H', '900u', 'soon']) {
+    for (const timeout of ['250m', '2S', '1H', '900u', '0m', 'soon']) {
       await rawCall(session, METHOD, { 'grpc-timeout': timeout });
     }
-    // What is no duration is the library's to refuse.
+    // What leaves no time, or is no duration, is the library's to refuse.
     expect(seen.leftMs).toEqual([250, 2_000, 5_000, 0.9]);
   });
 

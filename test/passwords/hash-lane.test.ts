@@ -358,7 +358,7 @@ describe('places that are kept in the lane (rule 15)', () => {
     lane.admit(second.context);
     expect(() => lane.admit(third.context)).toThrow('too many passwords');
     second.caller.abort(new Error('left'));
-    lane.admit(third.context);
+    lane.admit(third.context)[Symbol.dispose]();
     for (const { caller } of [first, second]) {
       expect(getEventListeners(caller.signal, 'abort')).toEqual([]);
     }
@@ -441,6 +441,38 @@ describe('places that are kept in the lane (rule 15)', () => {
         expect(getEventListeners(caller.signal, 'abort')).toEqual([]);
       }
     });
+  });
+
+  it('all fall at once, however many, where their turn comes too late', async () => {
+    const { lane, send, end, advance } = rig({ queueLimit: 10_000, estimateMs: 1 });
+    send(0);
+    for (let i = 1; i < 5; i += 1) lane.admit(call(lane).context);
+    const late = Array.from({ length: 4_000 }, () => call(lane, 50_000));
+    const near = late.map(({ context }) => lane.admit(context).near?.catch((error) => error));
+    advance(60_000);
+    await end(0);
+    for (const outcome of await Promise.all(near)) expect(outcome).toEqual(OVERLOADED);
+    expect(lane.depth).toEqual({ running: 0, queued: 0 });
+  });
+
+  it('do not judge by a figure gone wrong where nothing is before them', () => {
+    const { lane } = rig({ estimateMs: 1_000_000 });
+    const place = lane.admit(call(lane, 100).context);
+    expect(place.near).toBeUndefined();
+    // It is kept all the same: the next one is judged behind it.
+    expect(() => lane.admit(call(lane, 100).context)).toThrow('too many passwords');
+  });
+
+  it('do not stand before a hash that a call makes besides', async () => {
+    const { lane, send, end } = rig({ queueLimit: 20, estimateMs: 1 });
+    send(0);
+    const all = Array.from({ length: 20 }, () => call(lane));
+    const places = all.map(({ context }) => lane.admit(context));
+    const second = send(1);
+    await end(0);
+    await end(1);
+    expect(second.outcome.value).toBe(1);
+    for (const place of places) place[Symbol.dispose]();
   });
 
   it('tell beforehand whether there is one, and change nothing by telling', () => {
