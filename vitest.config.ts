@@ -7,12 +7,23 @@ import { configDefaults, defineConfig } from 'vitest/config';
 const WITHOUT_STORE = [
   'test/architecture.test.ts',
   'test/bench.test.ts',
-  'test/cli/configuration.test.ts',
-  'test/cli/usage.test.ts',
+  'test/challenges/{code,judge-guess}.test.ts',
+  'test/cli/{configuration,usage}.test.ts',
+  'test/client/{calls,catalogue,credentials,errors,key-cache,token-claims,token-verifier,walk-through}.test.ts',
+  'test/cluster/{configuration,gathering,handovers,start}.test.ts',
   'test/config/**',
   'test/core/**',
+  'test/db/{pg-errors,statement-compiler}.test.ts',
+  'test/delivery/texts.test.ts',
+  'test/grpc/{call-context,call-guard,door,health,listener,mutual-tls,one-answer}.test.ts',
+  'test/grpc/{reflection,server,status,stream-slots,tls-reload,unary}.test.ts',
+  'test/http/side-server.test.ts',
   'test/logger.test.ts',
+  'test/metrics/docs.test.ts',
   'test/passwords/**',
+  'test/resilience/fresh-build.test.ts',
+  'test/sessions/refresh-token.test.ts',
+  'test/throttling/{charges,docs,limits,memory-throttle,redis-address,source-address}.test.ts',
 ];
 
 export default defineConfig({
