@@ -24,6 +24,12 @@ export interface DoorOptions {
   readonly callTimeoutMs: number;
 }
 
+interface Kept {
+  readonly method: string;
+  readonly door: Door;
+  readonly observe: ReturnType<typeof observeRpc>;
+}
+
 /**
  * Refuses calls on their headers, by path, before the gRPC library makes a call of them. Under a load that is many
  * times what can be hashed nearly every call ends here, and all that serves the others is what the refused
@@ -37,8 +43,8 @@ export function keepDoors(
 ): void {
   const { random, log, observer, callTimeoutMs } = options;
   const kept = new Map(
-    [...doors].map(([method, door]) => [
-      path(method),
+    [...doors].map(([method, door]): [string, Kept] => [
+      `/${method}`,
       { method, door, observe: observeRpc(method, observer) },
     ]),
   );
@@ -63,8 +69,6 @@ export function keepDoors(
     return true;
   });
 }
-
-const path = (method: string): string => `/${method}`;
 
 const UNITS: Readonly<Record<string, number>> = {
   H: 3_600_000,

@@ -4,7 +4,7 @@ import { AuthServiceClient } from '../../generated/countersign/v1/auth_service.j
 import { BadRequest, ErrorInfo, RetryInfo } from '../../generated/google/rpc/error_details.js';
 import { Status } from '../../generated/google/rpc/status.js';
 import type { AccessEvent } from '../../src/audit/index.js';
-import type { Caller } from '../../src/callers/index.js';
+import { type Caller, rpcGroups } from '../../src/callers/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import { DomainError } from '../../src/core/errors.js';
 import { systemRandom } from '../../src/core/ids.js';
@@ -25,16 +25,6 @@ export const person = {
   sessionId: 'session-1',
   authTime: new Date('2026-11-01T00:00:00Z'),
 };
-
-const everyGroup = [
-  'sign-up',
-  'sign-in',
-  'verification',
-  'session',
-  'account',
-  'introspection',
-  'keys',
-];
 
 /** What the edge did, besides answering. */
 export interface Seen {
@@ -83,7 +73,7 @@ export function newSeen(): Seen {
 
 export function toyDeps(seen: Seen, log: Logger): EdgeDeps {
   const callers: Record<string, Caller> = {
-    [goodKey]: { name: 'web-bff', rpcGroups: new Set(everyGroup) },
+    [goodKey]: { name: 'web-bff', rpcGroups: new Set(rpcGroups) },
     ck_narrow: { name: 'narrow', rpcGroups: new Set(['keys']) },
   };
   return {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hashCallerKey } from '../../src/callers/caller.js';
-import { addCaller, revokeCallerKey } from '../../src/callers/index.js';
+import { addCaller, revokeCallerKey, rpcGroups } from '../../src/callers/index.js';
 import { type AuthClient, type CallOptions, CountersignError } from '../../src/client/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import { systemRandom } from '../../src/core/ids.js';
@@ -8,8 +8,6 @@ import { eachDatabase } from '../support/databases.js';
 import { PASSWORD, signUp, unique } from '../support/people.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { rawSignIn } from './raw-call.js';
-
-const ALL = ['sign-up', 'sign-in', 'verification', 'session', 'account', 'introspection', 'keys'];
 
 async function failure(call: Promise<unknown>): Promise<CountersignError | undefined> {
   try {
@@ -33,8 +31,8 @@ eachDatabase('callers and the addresses they report (rule 21)', (database) => {
       addCaller(db, { name, groups, random: systemRandom, clock: systemClock });
     // Before the app starts: it reads its callers every two seconds, sooner for a key it does not know.
     keys = {
-      web: await add('web-bff', ALL),
-      mobile: await add('mobile-bff', ALL),
+      web: await add('web-bff', rpcGroups),
+      mobile: await add('mobile-bff', rpcGroups),
       reader: await add('reader', ['introspection']),
     };
     app = await startTestApp({

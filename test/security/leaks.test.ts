@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { addCaller } from '../../src/callers/index.js';
+import { addCaller, rpcGroups } from '../../src/callers/index.js';
 import { type AuthClient, CountersignError } from '../../src/client/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import { systemRandom } from '../../src/core/ids.js';
@@ -68,18 +68,9 @@ eachDatabase('secrets and addresses stay where they belong (rule 22, O5)', (data
   let [email, phoneNumber] = ['', ''];
 
   beforeAll(async () => {
-    const groups = [
-      'sign-up',
-      'sign-in',
-      'verification',
-      'session',
-      'account',
-      'introspection',
-      'keys',
-    ];
     callerKey = await addCaller(database().db, {
       name: 'bff',
-      groups,
+      groups: rpcGroups,
       random: systemRandom,
       clock: systemClock,
     });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { addCaller } from '../../src/callers/index.js';
+import { addCaller, rpcGroups } from '../../src/callers/index.js';
 import type { AuthClient, CallOptions } from '../../src/client/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import { systemRandom } from '../../src/core/ids.js';
@@ -28,18 +28,9 @@ describe.skipIf(redisUrl === '').each([{ prepareStatements: true }, { prepareSta
       const options: CallOptions = { clientAddress: '198.51.100.20' };
 
       beforeAll(async () => {
-        const groups = [
-          'sign-up',
-          'sign-in',
-          'verification',
-          'session',
-          'account',
-          'introspection',
-          'keys',
-        ];
         const callerKey = await addCaller(database().db, {
           name: 'bff',
-          groups,
+          groups: rpcGroups,
           random: systemRandom,
           clock: systemClock,
         });
