@@ -23,6 +23,7 @@ const WITHOUT_STORE = [
   'test/passwords/**',
   'test/resilience/fresh-build.test.ts',
   'test/sessions/refresh-token.test.ts',
+  'test/simulation/**',
   'test/throttling/{charges,docs,limits,memory-throttle,redis-address,source-address}.test.ts',
 ];
 

@@ -95,8 +95,14 @@ create table challenges (
   expires_at timestamp with time zone not null,
   resend_at timestamp with time zone not null,
   used_at timestamp with time zone,
+  delivered_by text,
+  reset_token_hash bytea,
+  reset_expires_at timestamp with time zone,
   constraint challenges_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
   constraint challenges_channel_check CHECK ((channel = ANY ('{email,sms}'::text[]))),
+  constraint challenges_check CHECK (((reset_token_hash IS NULL) = (reset_expires_at IS NULL))),
+  constraint challenges_check1 CHECK (((reset_token_hash IS NULL) OR ((purpose = 'reset'::text) AND (used_at IS NOT NULL)))),
+  constraint challenges_delivered_by_check CHECK ((delivered_by = ANY ('{email,sms}'::text[]))),
   constraint challenges_pkey PRIMARY KEY (challenge_id),
   constraint challenges_purpose_check CHECK ((purpose = ANY ('{verify,sign_in,reset}'::text[])))
 );
@@ -143,7 +149,7 @@ create table identifiers (
   constraint identifiers_check1 CHECK (((state = 'claimed'::text) = (claim_expires_at IS NOT NULL))),
   constraint identifiers_check2 CHECK (((state = 'claimed'::text) OR ((verified_at IS NOT NULL) AND (proven_by IS NOT NULL)))),
   constraint identifiers_pkey PRIMARY KEY (account_id, type, value),
-  constraint identifiers_proven_by_check CHECK ((proven_by = ANY ('{sign_up,code,operator}'::text[]))),
+  constraint identifiers_proven_by_check CHECK ((proven_by = ANY ('{sign_up,generated,code,operator}'::text[]))),
   constraint identifiers_state_check CHECK ((state = ANY ('{claimed,verified,contact,lapsed,disputed}'::text[]))),
   constraint identifiers_type_check CHECK ((type = ANY ('{username,email,phone}'::text[])))
 );
@@ -197,7 +203,7 @@ create table outbox (
   constraint outbox_check1 CHECK (((state = 'queued'::text) = (finished_at IS NULL))),
   constraint outbox_locale_check CHECK ((locale = ANY ('{en,vi}'::text[]))),
   constraint outbox_pkey PRIMARY KEY (message_id),
-  constraint outbox_state_check CHECK ((state = ANY ('{queued,sent,expired,failed}'::text[])))
+  constraint outbox_state_check CHECK ((state = ANY ('{queued,sent,expired,failed,dropped}'::text[])))
 );
 
 create table profiles (
@@ -265,6 +271,7 @@ create table sessions (
   created_at timestamp with time zone not null,
   ended_at timestamp with time zone,
   end_reason text,
+  client_sealed bytea,
   constraint sessions_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(account_id),
   constraint sessions_end_reason_check CHECK ((end_reason = ANY ('{signed_out,reused,revoked}'::text[]))),
   constraint sessions_pkey PRIMARY KEY (session_id)
@@ -286,11 +293,12 @@ CREATE INDEX audit_events_by_account ON ONLY public.audit_events USING btree (ac
 CREATE INDEX caller_certificates_by_caller ON public.caller_certificates USING btree (caller);
 CREATE INDEX caller_keys_by_caller ON public.caller_keys USING btree (caller);
 CREATE INDEX challenges_expiry ON public.challenges USING btree (expires_at);
-CREATE UNIQUE INDEX challenges_slot ON public.challenges USING btree (account_id, channel, purpose);
+CREATE UNIQUE INDEX challenges_slot ON public.challenges USING btree (account_id, channel) WHERE (purpose = 'verify'::text);
 CREATE INDEX idempotency_keys_expiry ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX identifiers_claim_expiry ON public.identifiers USING btree (claim_expires_at) WHERE (state = 'claimed'::text);
 CREATE UNIQUE INDEX identifiers_claimed_once ON public.identifiers USING btree (account_id, type) WHERE (state = 'claimed'::text);
 CREATE INDEX identifiers_claims ON public.identifiers USING btree (type, value, created_at) WHERE (state = 'claimed'::text);
+CREATE INDEX identifiers_contact ON public.identifiers USING btree (type, value) WHERE (state = 'contact'::text);
 CREATE INDEX identifiers_disputed ON public.identifiers USING btree (type, value) WHERE (state = 'disputed'::text);
 CREATE UNIQUE INDEX identifiers_handle ON public.identifiers USING btree (type, value) WHERE sign_in_enabled;
 CREATE UNIQUE INDEX identifiers_held_once ON public.identifiers USING btree (account_id, type) WHERE (state <> 'claimed'::text);

@@ -1,5 +1,5 @@
 import type { Setting } from '../src/config/index.js';
-import { LATER_SETTINGS, settingGroups } from '../src/config/index.js';
+import { settingGroups } from '../src/config/index.js';
 
 const INTRODUCTION = `# Configuration
 
@@ -34,11 +34,6 @@ are at most 30 days. Hard counts (guesses, locks, cooldowns) do not depend on th
 `,
 };
 
-const LATER = `## Not in this version
-
-${LATER_SETTINGS.map((name) => `\`${name}\``).join(', ')}: the process refuses to start where one of them is set.
-`;
-
 const OUTSIDE = `## Read elsewhere
 
 - \`TEST_DATABASE_URL\`, \`TEST_REDIS_URL\`, \`REQUIRE_SERVICES\`: the tests also run on these services; with
@@ -53,7 +48,7 @@ export function renderConfigurationPage(): string {
     const body = title === 'Soft limits' ? table(entries) : entries.map(entry).join('\n');
     return [`## ${title}\n`, ...(note === undefined ? [] : [note]), body].join('\n');
   });
-  return [INTRODUCTION, ...sections, LATER, OUTSIDE].join('\n');
+  return [INTRODUCTION, ...sections, OUTSIDE].join('\n');
 }
 
 function entry([name, setting]: readonly [string, Setting]): string {

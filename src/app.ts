@@ -22,6 +22,8 @@ export interface App extends AsyncDisposable {
   readonly database: string;
   readonly limits: LimitsKind;
   readonly keysMadeIn: string | undefined;
+  /** Unique indexes behind sign-in that are not as they must be: nobody signs in by email or phone. */
+  readonly missingIndexes: readonly string[];
   readonly metrics: Metrics;
 }
 
@@ -84,6 +86,7 @@ async function start(
     limits: stores.throttles.kind,
     metrics: stores.metrics,
     keysMadeIn: keys.madeIn,
+    missingIndexes: slices.handles.missing,
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }

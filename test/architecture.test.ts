@@ -13,7 +13,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['challenges', 'sessions'],
   ['accounts'],
   ['organizations'],
-  ['sign-in'],
+  ['sign-in', 'recovery'],
   ['sign-up'],
   ['grpc', 'http', 'workers'],
 ];

@@ -4,15 +4,7 @@
  * MACs of address and code, and the line of the message. What must be sealed is random, or plain and as
  * long. Nothing marks the message as sent.
  */
-import {
-  createHmac,
-  createPublicKey,
-  type KeyObject,
-  randomBytes,
-  randomInt,
-  randomUUID,
-} from 'node:crypto';
-import { openSync, writeSync } from 'node:fs';
+import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import { type handleUnaryCall, type Metadata, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import { IdentifierType } from '../../generated/countersign/v1/account.js';
 import type {
@@ -23,11 +15,20 @@ import type {
 } from '../../generated/countersign/v1/auth_service.js';
 import { Channel } from '../../generated/countersign/v1/challenge.js';
 import {
+  drawCode,
+  hashOfCode,
+  inPlaceOfSealed,
+  mac,
+  macOfCode,
+  maskedNumber,
+  messagesTo,
+  numberIn,
+} from './codes.js';
+import {
   answer,
   type Claims,
   type FloorContext,
   type FloorModule,
-  sha256,
   verifiedClaims,
 } from './floor.js';
 import { readTemplates, statementOf } from './templates.js';
@@ -68,27 +69,16 @@ export const handlers: FloorModule['handlers'] = (context) => {
   return { sendPhoneVerificationCode: sendHandler, confirmPhoneNumber: confirmHandler };
 };
 
-const key = randomBytes(32);
-
-function mac(text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest();
-}
-
-/** Of the code, with the number that it proves; the database adds the id of the challenge. */
-function macOfCode(claims: Claims, phone: string, code: string): Buffer {
-  return mac(`${claims.sub} ${phone} ${code}`);
-}
-
 function sending({ pool, redis, redisPrefix, messageFile, templates }: FloorContext) {
   const { send, destinationBytes } = readTemplates(templates);
   const statement = statementOf(send[0]);
-  const file = openSync(messageFile, 'a', 0o600);
+  const write = messagesTo(messageFile);
   return async (
     claims: Claims,
     { phoneNumber: phone = '' }: SendPhoneVerificationCodeRequest,
   ): Promise<SendPhoneVerificationCodeResponse | undefined> => {
     await redis.incr(`${redisPrefix}${phone}`);
-    const code = String(randomInt(1_000_000)).padStart(6, '0');
+    const code = drawCode();
     const { rows } = await pool.query<SentRow>(
       statement({
         accountId: claims.sub,
@@ -97,15 +87,14 @@ function sending({ pool, redis, redisPrefix, messageFile, templates }: FloorCont
         phone,
         challengeId: randomUUID(),
         addressSubject: mac(phone),
-        destinationSealed: Buffer.from(phone.padEnd(destinationBytes)),
-        codeMac: macOfCode(claims, phone, code),
+        destinationSealed: inPlaceOfSealed(phone, destinationBytes),
+        codeMac: macOfCode(claims.sub, phone, code),
       }),
     );
     const challengeId = rows[0]?.challenge_id ?? undefined;
     if (challengeId === undefined) return undefined;
-    const text = `${code} is your Countersign code, valid for 5 minutes. Never share it with anyone.`;
-    writeSync(file, `${JSON.stringify({ channel: 'sms', to: phone, text, time: new Date() })}\n`);
-    const maskedDestination = `•••••••${phone.slice(-2)}`;
+    write(phone, code);
+    const maskedDestination = maskedNumber(phone);
     const times = { expireTime: rows[0]?.expires_at, resendTime: rows[0]?.resend_at };
     return { challenge: { challengeId, channel: Channel.SMS, maskedDestination, ...times } };
   };
@@ -122,9 +111,8 @@ function confirming({ pool, templates }: FloorContext) {
     const counted = await pool.query<CountedRow>(count(session));
     const [guess] = counted.rows;
     if (guess === undefined) return undefined;
-    const phone = guess.destination_sealed.toString().trimEnd();
-    const id = Buffer.from(challengeId.replaceAll('-', ''), 'hex');
-    const codeHash = sha256(Buffer.concat([macOfCode(claims, phone, code), id]));
+    const phone = numberIn(guess.destination_sealed);
+    const codeHash = hashOfCode(macOfCode(claims.sub, phone, code), challengeId);
     if (!codeHash.equals(guess.code_hash)) return undefined;
     const { rows } = await pool.query<ProvenRow>(
       redeem({ ...session, phone, addressSubject: guess.address_subject, codeHash }),
@@ -138,6 +126,7 @@ function confirming({ pool, templates }: FloorContext) {
         verified: true,
         verifyTime: proven.verified_at,
         signInEnabled: proven.sign_in_enabled,
+        generated: false,
       },
     };
   };

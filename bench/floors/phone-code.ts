@@ -79,6 +79,7 @@ export const handlers: FloorModule['handlers'] = ({ pool, redis, redisPrefix, me
         verified: true,
         verifyTime: proven.verified_at,
         signInEnabled: true,
+        generated: false,
       },
     };
   };

@@ -88,20 +88,29 @@ export async function walkThrough(options: WalkThrough): Promise<void> {
   }
 }
 
+/** A code of the usual length, or a long one; times and addresses of notices are neither. */
+const CODE = /(?<!\d)(?:\d{6}|\d{20})(?!\d)/;
+
 /**
  * Reads codes from the file that `MAIL_TRANSPORT=file:PATH` and `SMS_TRANSPORT=file:PATH` append
- * to.
+ * to: the latest one to an address, and each only once.
  */
 export function codesInFile(path: string): (to: string) => Promise<string> {
+  const used = new Map<string, number>();
   return async (to) => {
     for (let tries = 0; tries < 100; tries += 1) {
       const lines = await readFile(path, 'utf8').catch(() => '');
-      const messages = lines.split('\n').filter((line) => line.endsWith('}'));
-      const latest = messages
+      const codes = lines
+        .split('\n')
+        .filter((line) => line.endsWith('}'))
         .map((line) => JSON.parse(line))
-        .findLast((message) => message.to === to);
-      const code = /(?<!\d)\d{4,20}(?!\d)/.exec(latest?.text ?? '')?.[0];
-      if (code !== undefined) return code;
+        .filter((message) => message.to === to)
+        .flatMap((message) => CODE.exec(message.text)?.[0] ?? []);
+      const latest = codes.at(-1);
+      if (latest !== undefined && codes.length > (used.get(to) ?? 0)) {
+        used.set(to, codes.length);
+        return latest;
+      }
       await sleep(100);
     }
     throw new Error(`no code for ${to} in ${path}`);

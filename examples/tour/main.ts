@@ -14,6 +14,8 @@ import { startServer } from './server.js';
 const PASSWORD = 'correct horse battery staple';
 const EMAIL = 'ada@example.com';
 const PHONE = '+84912345678';
+const NEW_PHONE = '+84987654321';
+const NEW_PASSWORD = 'a brand new battery staple';
 
 /** Of tokens and keys the beginning is enough to recognise them by. */
 const LONG = 48;
@@ -56,6 +58,18 @@ print('Starting a server with a temporary embedded database …');
 const server = await startServer(folder, messages);
 const client = createCountersignClient({ address: server.address });
 const codeFor = codesInFile(messages);
+
+async function phoneSignIn(step: string, phoneNumber: string): Promise<void> {
+  const { auth } = client;
+  const { challenge } = await show(step, auth.requestPhoneSignIn, 'RequestPhoneSignIn', {
+    phoneNumber,
+  });
+  await show('   by the code that arrived', auth.completePhoneSignIn, 'CompletePhoneSignIn', {
+    challengeId: challenge?.challengeId ?? '',
+    code: await codeFor(phoneNumber),
+  });
+}
+
 try {
   const { auth } = client;
   print(`listening on ${server.address}`);
@@ -84,12 +98,39 @@ try {
     challengeId: handle(Channel.EMAIL),
     code: await codeFor(EMAIL),
   });
-  const { tokens } = await show('4. Sign in by phone', auth.signIn, 'SignIn', {
+  await show('4. Sign in by phone and password', auth.signIn, 'SignIn', {
     identifier: PHONE,
     password: PASSWORD,
   });
 
-  print('\n5. Verify the access token in this process, with the server gone');
+  print('\nThe phone alone will do:');
+  await phoneSignIn('5. Sign in by phone and code', PHONE);
+  print('\nand a number that nobody has proven becomes an account by it:');
+  await phoneSignIn('6. Somebody new signs in', NEW_PHONE);
+
+  print('\nAda has forgotten her password. Nothing changes until the code is right:');
+  const asked = await show(
+    '7. Ask for a reset',
+    auth.requestPasswordReset,
+    'RequestPasswordReset',
+    { identifier: EMAIL },
+  );
+  const { resetToken } = await show(
+    '8. Trade the code for a reset token',
+    auth.verifyPasswordResetCode,
+    'VerifyPasswordResetCode',
+    { challengeId: asked.challenge?.challengeId ?? '', code: await codeFor(EMAIL) },
+  );
+  await show('9. Set a new password; every session ends', auth.resetPassword, 'ResetPassword', {
+    resetToken,
+    newPassword: NEW_PASSWORD,
+  });
+  const { tokens } = await show('10. Sign in with it', auth.signIn, 'SignIn', {
+    identifier: 'ada',
+    password: NEW_PASSWORD,
+  });
+
+  print('\n11. Verify the access token in this process, with the server gone');
   const verifier = createTokenVerifier({
     jwksUrl: server.jwksUrl,
     issuer: 'countersign',

@@ -6,7 +6,11 @@ import { clockCte, type StatementTarget, sqlNow, statementNow } from '../db/inde
 import type { PasswordHash } from '../passwords/index.js';
 import { sessionIsAlive } from '../sessions/index.js';
 import type { Account, AccountStatus } from './account.js';
-import type { Identifier, IdentifierState } from './identifier.js';
+import {
+  type Identifier,
+  type IdentifierState,
+  RECENT_AUTHENTICATION_SECONDS,
+} from './identifier.js';
 
 /**
  * Condition on an account `a`: it is active and the person's session still lives. Every signed-in
@@ -17,6 +21,12 @@ export function liveSession(now: RawBuilder<Date>, person: Person): RawBuilder<b
   return sql<boolean>`(a.account_id = ${person.accountId}::uuid and a.status = 'active' and exists (
     select from sessions s where s.session_id = ${person.sessionId}::uuid and s.account_id = a.account_id
       and ${sessionIsAlive(now, sql`s`, sql`a.session_epoch`)}))`;
+}
+
+/** Whether the person authenticated lately enough to start a change of the ways in (rule 12). */
+export function authenticatedLately(now: RawBuilder<Date>, person: Person): RawBuilder<boolean> {
+  return sql<boolean>`(${person.authTime}::timestamptz >
+    ${now} - make_interval(secs => ${RECENT_AUTHENTICATION_SECONDS}::float8))`;
 }
 
 /** Whether the session still lives; for the rare answer that must say so. One trip. */
@@ -42,7 +52,8 @@ export function proofEpochOf(
 
 export interface NewAccount {
   readonly accountId: string;
-  readonly password: PasswordHash;
+  /** Undefined: it is entered by codes alone, until a recovery sets one. */
+  readonly password: PasswordHash | undefined;
   readonly auditKey: Buffer;
   readonly organizationId: string;
   readonly displayName: string;
@@ -60,7 +71,7 @@ export function insertAccount(
     account: sql`
       insert into accounts (account_id, status, password_hash, password_pepper, last_organization_id,
         audit_key, created_at, updated_at)
-      select ${id}, 'active', ${account.password.hash}::text, ${account.password.pepper}::text,
+      select ${id}, 'active', ${account.password?.hash ?? null}::text, ${account.password?.pepper ?? null}::text,
         ${account.organizationId}::uuid, ${account.auditKey}::bytea, ${now}, ${now}
       from ${from}
       returning account_id, proof_epoch, session_epoch, created_at`,
@@ -88,6 +99,7 @@ interface IdentifierJson {
   state: IdentifierState;
   verified_at: string | null;
   sign_in_enabled: boolean;
+  generated: boolean;
 }
 
 /** One trip. Undefined: no such account, or `alive` does not hold. */
@@ -102,7 +114,8 @@ export async function readAccount(
     select a.account_id, a.status, p.display_name, l.locale, a.revision, a.created_at, a.updated_at,
       coalesce((
         select jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'state', i.state,
-          'verified_at', i.verified_at, 'sign_in_enabled', i.sign_in_enabled)
+          'verified_at', i.verified_at, 'sign_in_enabled', i.sign_in_enabled,
+          'generated', i.proven_by is not distinct from 'generated')
           order by array_position(array['username', 'email', 'phone'], i.type), i.state = 'claimed')
         from identifiers i where i.account_id = a.account_id), '[]') as identifiers
     from accounts a
@@ -127,6 +140,7 @@ function toAccount(row: AccountRow): Account {
       state: json.state,
       verifiedAt: json.verified_at === null ? undefined : new Date(json.verified_at),
       signInEnabled: json.sign_in_enabled,
+      generated: json.generated,
     })),
   };
 }

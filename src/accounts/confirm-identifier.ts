@@ -1,25 +1,22 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { type ChangeEvent, insertChanges } from '../audit/index.js';
 import {
   type CodeDeps,
   chargeGuess,
   clearBudgets,
   codeExpired,
-  codeMatches,
   type GuessKey,
   type GuessTarget,
-  type LiveChallenge,
-  LONG_CODE_LENGTH,
+  judgeCode,
+  laneOf,
   lockBudgets,
-  mayCompare,
-  openDestination,
+  type ProvenCode,
   redeemChallenge,
-  wrongGuess,
 } from '../challenges/index.js';
 import type { Call, Person } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
-import { clockCte, type Db, statementNow, uniqueViolation, untilAborted } from '../db/index.js';
+import { clockCte, type Db, onceMore, statementNow, untilAborted } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import { isSignedIn, liveSession, proofEpochOf } from './account-store.js';
 import { identifierTaken } from './errors.js';
@@ -28,7 +25,7 @@ import { proveAddress } from './identifier-store.js';
 import {
   type AccountContacts,
   contactsOf,
-  draftNotices,
+  draftProofNotices,
   insertNotices,
   type Notices,
 } from './notices.js';
@@ -79,36 +76,22 @@ export async function confirmIdentifier(
     caller: call.caller,
   };
   const epoch = proofEpochOf(statementNow, person);
-  const guess = await chargeGuess<AccountContacts>(deps.db, deps.clock, target, deps.budgetPolicy, {
-    epoch,
-    context: contactsOf(),
-  });
-  if (guess === undefined) throw await nothingLive(deps, call);
-  const lane = person === undefined ? 'anonymous' : 'session';
-  const destination = openDestination(
-    deps.dataKeys,
-    guess.accountId,
-    input.channel,
-    guess.destinationSealed,
+  const guess = await chargeGuess<AccountContacts | null>(
+    deps.db,
+    deps.clock,
+    target,
+    deps.budgetPolicy,
+    {
+      epoch,
+      context: contactsOf(sql`c.account_id`),
+    },
   );
-  if (
-    !mayCompare(withLengthOf(guess, input.code), lane, deps.budgetPolicy) ||
-    !codeMatches(
-      deps.codeKeys,
-      binding(target, guess, destination),
-      guess.challengeId,
-      input.code,
-      guess.codeHash,
-    )
-  ) {
-    throw wrongGuess('code', guess, lane, deps.budgetPolicy);
-  }
-  return prove(deps, call, { target, guess, destination });
-}
-
-/** No code of the ordinary length is compared while a row is shut (T2), at a long challenge either. */
-function withLengthOf(guess: LiveChallenge, code: string): LiveChallenge {
-  return { ...guess, longCode: guess.longCode && code.length === LONG_CODE_LENGTH };
+  if (guess === undefined) throw await nothingLive(deps, call);
+  const proof = judgeCode(deps, target, guess, input.code);
+  const { accountId, context: contacts } = proof.guess;
+  // A decoy's code is never right: there is an account.
+  if (accountId === undefined || contacts === null) throw codeExpired();
+  return prove(deps, call, { ...proof, accountId, contacts, channel: input.channel });
 }
 
 /** A session that ended elsewhere a moment ago looks like a code that is gone: one more trip tells. */
@@ -121,22 +104,11 @@ async function nothingLive(
   return signedIn ? codeExpired() : accessTokenInvalid();
 }
 
-interface Proof {
-  readonly target: GuessTarget;
-  readonly guess: LiveChallenge<AccountContacts>;
-  readonly destination: string;
+interface Proof extends ProvenCode {
+  readonly accountId: string;
+  readonly contacts: AccountContacts;
+  readonly channel: Channel;
 }
-
-const binding = (
-  target: GuessTarget,
-  guess: LiveChallenge<AccountContacts>,
-  destination: string,
-) => ({
-  purpose: target.purpose,
-  subject: guess.accountId,
-  channel: target.channel,
-  destination,
-});
 
 /**
  * The second trip. A rival who proved the same address a moment ago shows as a unique violation, which
@@ -148,28 +120,25 @@ async function prove(
   call: Call & { readonly person?: Person | undefined },
   proof: Proof,
 ): Promise<ConfirmedIdentifier> {
-  const notices = draftNotices(deps, call, proof.guess.context, {
-    accountId: proof.guess.accountId,
-    channel: proof.target.channel,
+  const notices = draftProofNotices(deps, call, proof.contacts, {
+    accountId: proof.accountId,
+    channel: proof.channel,
     destination: proof.destination,
   });
-  const attempt = () => runProof(deps, call, proof, notices);
-  const row = await attempt().catch((error: unknown) => {
-    if (uniqueViolation(error) === 'identifiers_holder') return attempt();
-    throw error;
-  });
+  const row = await onceMore('identifiers_holder', () => runProof(deps, call, proof, notices));
   if (row === undefined) throw call.person === undefined ? codeExpired() : accessTokenInvalid();
   if (!row.redeemed) throw codeExpired();
   if (row.value === null) throw identifierTaken();
   if (row.noticed) deps.outbox.dispatch(notices.messages);
   return {
-    accountId: proof.guess.accountId,
+    accountId: proof.accountId,
     identifier: {
-      type: typeOfChannel(proof.target.channel),
+      type: typeOfChannel(proof.channel),
       value: row.value,
       state: row.state,
       verifiedAt: row.verified_at,
       signInEnabled: row.sign_in_enabled,
+      generated: false,
     },
   };
 }
@@ -187,25 +156,32 @@ interface ProofRow {
 async function runProof(
   deps: ConfirmIdentifierDeps,
   call: Call & { readonly person?: Person | undefined },
-  { target, guess, destination }: Proof,
+  { target, guess, accountId, channel, destination }: Proof,
   notices: Notices,
 ): Promise<ProofRow | undefined> {
   const now = statementNow;
-  const lane = call.person === undefined ? 'anonymous' : 'session';
-  const key: GuessKey = { channel: target.channel, lane };
+  const key: GuessKey = { channel, lane: laneOf(target) };
   const told = notices.messages.length > 0;
   const subjects = sql`select v.subject, v.charged from account cross join lateral (
     values (uuid_send(account_id), ${guess.account.charged}::boolean),
       (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
   const alive: RawBuilder<boolean> =
     call.person === undefined
-      ? sql<boolean>`a.account_id = ${guess.accountId}::uuid and a.status = 'active'`
+      ? sql<boolean>`a.account_id = ${accountId}::uuid and a.status = 'active'`
       : liveSession(now, call.person);
   const steps = proveAddress(
     now,
-    { type: typeOfChannel(target.channel), value: destination },
+    { type: typeOfChannel(channel), value: destination },
     deps.proofPolicy,
   );
+  const event = (action: string): ChangeEvent => ({
+    eventId: deps.random.id(),
+    action,
+    caller: call.caller,
+    requestId: call.requestId,
+    outcome: 'ok',
+    detail: { channel },
+  });
   const { rows } = await sql<ProofRow>`
     with ${clockCte(deps.clock)},
     account as materialized (
@@ -217,6 +193,7 @@ async function runProof(
       locked: sql`locked`,
       when: sql`select from redeemed`,
     })}),
+    ousted as (${steps.ousted}),
     collision as materialized (${steps.collision}),
     dropped as (${steps.dropped}),
     proven as (${steps.proven}),
@@ -224,18 +201,17 @@ async function runProof(
     touched as (update accounts a set revision = a.revision + 1, updated_at = ${now}
       from proven p where a.account_id = p.account_id),
     ${told ? insertNotices(now, notices, sql`proven`) : sql``}
-    audited as (${insertChange(
-      now,
+    audited as (${insertChanges(now, [
+      { ...event('identifier_proven'), accountId: sql`p.account_id`, from: sql`proven p` },
       {
-        eventId: deps.random.id(),
-        action: 'identifier_proven',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { channel: target.channel },
+        ...event('promotion_skipped'),
+        accountId: sql`p.account_id`,
+        from: sql`proven p where not p.sign_in_enabled`,
+        found: sql`jsonb_build_object('reason', case when p.state = 'contact' then 'collision'
+          when p.kept_demoted then 'kept_demoted' else 'policy' end)`,
       },
-      { accountId: sql`proven.account_id`, from: sql`proven` },
-    )})
+      { ...event('identifier_disputed'), accountId: sql`o.account_id`, from: sql`ousted o` },
+    ])})
     select exists (select from redeemed) as redeemed, p.value, p.state, p.verified_at, p.sign_in_enabled,
       ${told ? sql`exists (select from noticed)` : sql`false`} as noticed
     from account left join proven p on true`.execute(deps.db);

@@ -1,6 +1,12 @@
 import { DomainError } from '../core/errors.js';
 
-export type AccountsReason = 'USERNAME_TAKEN' | 'IDENTIFIER_TAKEN' | 'REAUTHENTICATION_REQUIRED';
+export type AccountsReason =
+  | 'USERNAME_TAKEN'
+  | 'IDENTIFIER_TAKEN'
+  | 'REAUTHENTICATION_REQUIRED'
+  | 'LAST_SIGN_IN_METHOD'
+  | 'IDENTIFIER_NOT_VERIFIED'
+  | 'ETAG_STALE';
 
 export const usernameTaken = () =>
   new DomainError<AccountsReason>('USERNAME_TAKEN', 'another account has this username', {
@@ -14,5 +20,19 @@ export const identifierTaken = () =>
 export const reauthenticationRequired = () =>
   new DomainError<AccountsReason>(
     'REAUTHENTICATION_REQUIRED',
-    'sign in again to add or change an email or a phone',
+    'sign in again to change the ways into this account',
   );
+
+export const lastSignInMethod = () =>
+  new DomainError<AccountsReason>('LAST_SIGN_IN_METHOD', 'this is the last way into the account');
+
+export const identifierNotVerified = () =>
+  new DomainError<AccountsReason>(
+    'IDENTIFIER_NOT_VERIFIED',
+    'the account has no proven identifier of this type',
+  );
+
+export const etagStale = () =>
+  new DomainError<AccountsReason>('ETAG_STALE', 'the account has changed; read it again', {
+    metadata: { field: 'etag' },
+  });

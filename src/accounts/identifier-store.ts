@@ -9,14 +9,18 @@ import {
 
 const CLAIM_LIFETIME = sql.raw(`interval '${CLAIM_LIFETIME_DAYS} days'`);
 
-/** CTE body: the username of a new account, which counts as verified (A1). */
+/**
+ * CTE body: the username of a new account, which counts as verified (A1). `by`: who chose it; one that was
+ * generated may be changed once.
+ */
 export function insertUsername(
   now: RawBuilder<Date>,
   username: string,
   parts: { accountId: RawBuilder<unknown>; from: RawBuilder<unknown> },
+  by: 'sign_up' | 'generated' = 'sign_up',
 ): RawBuilder<unknown> {
   return sql`insert into identifiers (account_id, type, value, state, sign_in_enabled, proven_by, verified_at, created_at)
-    select ${parts.accountId}, 'username', ${username}::text, 'verified', true, 'sign_up', ${now}, ${now}
+    select ${parts.accountId}, 'username', ${username}::text, 'verified', true, ${by}::text, ${now}, ${now}
     from ${parts.from}`;
 }
 
@@ -65,10 +69,29 @@ export function claimAddress(
 }
 
 /**
- * CTE bodies of a proof by the account of `redeemed` (column `account_id`). They name each other:
- * `collision`, `dropped` and `proven` are the names under which the statement must hold them.
+ * Condition: another account holds the address, or several do (disputed). Who holds it already is not kept
+ * from it by one that lost it.
+ */
+export function heldByAnother(
+  { type, value }: { readonly type: IdentifierType; readonly value: string },
+  accountId: RawBuilder<unknown>,
+): RawBuilder<boolean> {
+  const held = (states: RawBuilder<unknown>, by: RawBuilder<unknown>) =>
+    sql`exists (select from identifiers h where h.type = ${type}::text and h.value = ${value}::text
+      and ${states} and h.account_id ${by} ${accountId})`;
+  const holds = sql`h.state in ('verified', 'lapsed')`;
+  // Two looks, one per index: none covers all three states, and one condition would scan the table.
+  return sql<boolean>`(${held(holds, sql`<>`)}
+    or (${held(sql`h.state = 'disputed'`, sql`<>`)} and not ${held(holds, sql`=`)}))`;
+}
+
+/**
+ * CTE bodies of a proof by the account of `redeemed` (column `account_id`). They name each other: all but
+ * `rivals` are the names under which the statement must hold them.
  *
- * - `collision`: another account holds the address, or several do (disputed).
+ * - `ousted`: an operator's word is less than a code. Another account that an operator vouched for loses the
+ *   address and any way in by it: it is disputed from now on, for an operator to look at.
+ * - `collision`: another account holds the address all the same.
  * - `dropped`: what the account had of this type, or under a collision only the claim.
  * - `proven`: the address as the account's own. A rival that proved it a moment ago shows as a unique
  *   violation on `identifiers_holder`: run the statement again, and it is a collision.
@@ -81,7 +104,7 @@ export function proveAddress(
   now: RawBuilder<Date>,
   claim: Claim,
   policy: ProofPolicy,
-): Record<'collision' | 'dropped' | 'proven' | 'rivals', RawBuilder<unknown>> {
+): Record<'ousted' | 'collision' | 'dropped' | 'proven' | 'rivals', RawBuilder<unknown>> {
   const type = sql`${claim.type}::text`;
   const value = sql`${claim.value}::text`;
   const automatic = policy.promote[channelOfType(claim.type)] === 'automatic';
@@ -91,13 +114,14 @@ export function proveAddress(
       : sql`not exists (select from identifiers h, redeemed r where h.account_id = r.account_id
           and h.type = ${type} and h.state in ('verified', 'lapsed', 'disputed'))`;
   return {
-    // Two looks, one per index: none covers all three states, and one condition would scan the table.
-    collision: sql`select ${mayBeContact} as as_contact from redeemed r where exists (
-      select from identifiers h where h.type = ${type} and h.value = ${value}
-        and h.state in ('verified', 'lapsed') and h.account_id <> r.account_id)
-      or exists (
-      select from identifiers h where h.type = ${type} and h.value = ${value}
-        and h.state = 'disputed' and h.account_id <> r.account_id)`,
+    ousted: sql`update identifiers set state = 'disputed', sign_in_enabled = false where ctid = any(array(
+      select o.ctid from identifiers o, redeemed r
+      where o.type = ${type} and o.value = ${value} and o.state in ('verified', 'lapsed')
+        and o.proven_by = 'operator' and o.account_id <> r.account_id
+      for update of o skip locked))
+      returning account_id`,
+    collision: sql`select ${mayBeContact} as as_contact from redeemed r
+      where not exists (select from ousted) and ${heldByAnother(claim, sql`r.account_id`)}`,
     dropped: sql`delete from identifiers i using redeemed r
       where i.account_id = r.account_id and i.type = ${type}
         and (i.state = 'claimed' or not exists (select from collision where not as_contact))
@@ -110,13 +134,18 @@ export function proveAddress(
         coalesce(h.kept_demoted, false), 'code', ${now}, ${now}
       from redeemed r left join collision c on true left join dropped h on h.state <> 'claimed'
       where coalesce(c.as_contact, true) and (select count(*) from dropped) >= 0
-      returning account_id, type, value, state, sign_in_enabled, verified_at`,
-    rivals: sql`delete from identifiers where ctid = any(array(
-      select o.ctid from identifiers o, proven p
-      where o.type = ${type} and o.value = ${value} and o.state = 'claimed'
-        and p.state = 'verified' and o.account_id <> p.account_id
-      limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)} for update of o skip locked))`,
+      returning account_id, type, value, state, sign_in_enabled, kept_demoted, verified_at`,
+    rivals: rivalClaims(claim),
   };
+}
+
+/** CTE body: the claims that fall to `proven` (columns `account_id`, `state`), a CTE of the statement. */
+export function rivalClaims({ type, value }: Claim): RawBuilder<unknown> {
+  return sql`delete from identifiers where ctid = any(array(
+      select o.ctid from identifiers o, proven p
+      where o.type = ${type}::text and o.value = ${value}::text and o.state = 'claimed'
+        and p.state = 'verified' and o.account_id <> p.account_id
+      limit ${sql.lit(MAX_CLAIMS_PER_ADDRESS)} for update of o skip locked))`;
 }
 
 /**

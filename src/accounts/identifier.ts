@@ -9,10 +9,10 @@ import type { Channel, IdentifierType } from '../core/contact.js';
  *   claimed --> [*]: a rival proves it, or 7 days without a live code
  *   claimed --> verified: proven by code
  *   claimed --> contact: proven, but another account holds it (PROOF_COLLISION=contact)
- *   contact --> verified: proven again, and nobody holds it
+ *   contact --> verified: proven again or switched on, and nobody holds it
  *   verified --> lapsed: force re-verification
  *   lapsed --> verified: proven again
- *   verified --> disputed: held by several accounts in old data
+ *   verified --> disputed: held by several accounts in old data; an operator vouched for it, and another account proves it
  * ```
  */
 export type IdentifierState = 'claimed' | 'verified' | 'contact' | 'lapsed' | 'disputed';
@@ -23,6 +23,8 @@ export interface Identifier {
   readonly state: IdentifierState;
   readonly verifiedAt: Date | undefined;
   readonly signInEnabled: boolean;
+  /** A username that the service made up; its owner may change it once. */
+  readonly generated: boolean;
 }
 
 /** The badge: proven, and not lapsed or disputed since. */
@@ -51,5 +53,5 @@ export interface ProofPolicy {
 export const CLAIM_LIFETIME_DAYS = 7;
 /** Claims on one address; the oldest falls. */
 export const MAX_CLAIMS_PER_ADDRESS = 20;
-/** How recent an authentication must be to start a change of address (rule 12). */
+/** How recent an authentication must be to start a change of the ways in (rule 12). */
 export const RECENT_AUTHENTICATION_SECONDS = 600;

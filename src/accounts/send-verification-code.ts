@@ -15,7 +15,7 @@ import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel, Locale } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
-import { clockCte, type Db, sqlNow, statementNow, untilAborted } from '../db/index.js';
+import { clockCte, type Db, onceMore, sqlNow, statementNow, untilAborted } from '../db/index.js';
 import { insertMessage } from '../delivery/index.js';
 import {
   findIdempotent,
@@ -26,9 +26,9 @@ import {
 } from '../idempotency/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
 import { sendCharges, spendOnSends, type Throttle } from '../throttling/index.js';
-import { liveSession } from './account-store.js';
+import { authenticatedLately, liveSession } from './account-store.js';
 import { reauthenticationRequired } from './errors.js';
-import { RECENT_AUTHENTICATION_SECONDS, typeOfChannel } from './identifier.js';
+import { typeOfChannel } from './identifier.js';
 import { claimAddress } from './identifier-store.js';
 
 export interface SendVerificationCodeDeps extends CodeDeps, IdempotencyDeps {
@@ -86,7 +86,6 @@ async function send(
   destination: string,
 ): Promise<SentCode> {
   const prepared = prepareCode(deps, {
-    purpose: 'verify',
     accountId: call.person.accountId,
     channel: input.channel,
     destination,
@@ -99,17 +98,21 @@ async function send(
     requestId: input.requestId,
     body: [call.person.accountId, input.destination ?? ''],
   };
-  const row = await runSend(deps, call, { prepared, destination, channel: input.channel, request });
+  const { channel } = input;
+  // `SetPhoneNumber` may have claimed another number while this waited for the account.
+  const row = await onceMore('identifiers_claimed_once', () =>
+    runSend(deps, call, { prepared, destination, channel, request }),
+  );
   if (row === undefined) throw accessTokenInvalid();
   if (row.challenge_id === null) {
     if ((await findIdempotent(deps, request)) === undefined) throw refusal(row, deps);
-    return { challenge: await standingChallenge(deps, call, input.channel), repeated: true };
+    return { challenge: await standingChallenge(deps, call, channel), repeated: true };
   }
   const message = row.long_code ? prepared.long : prepared.short;
   deps.outbox.dispatch([{ ...message, message: { ...message.message, locale: row.locale } }]);
   const challenge = {
     challengeId: row.challenge_id,
-    channel: input.channel,
+    channel,
     maskedDestination: prepared.maskedDestination,
     expiresAt: row.expires_at,
     resendAt: row.resend_at,
@@ -156,7 +159,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     with ${clockCte(deps.clock)},
     person as materialized (
       select a.account_id, a.proof_epoch, coalesce(l.locale, ${call.locale}::text) as locale,
-        ${recent(now, call)} or exists (select from identifiers i where i.account_id = a.account_id
+        ${authenticatedLately(now, call.person)} or exists (select from identifiers i where i.account_id = a.account_id
           and i.type = ${claim.type}::text and i.value = ${claim.value}::text) as allowed
       from accounts a join account_settings l on l.account_id = a.account_id
       where ${liveSession(now, call.person)}
@@ -199,12 +202,6 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     untilAborted(call.signal, deps.db),
   );
   return rows[0];
-}
-
-/** Whether the person authenticated lately enough to start a change of address (rule 12). */
-function recent(now: RawBuilder<Date>, call: PersonCall): RawBuilder<boolean> {
-  return sql<boolean>`(${call.person.authTime}::timestamptz >
-    ${now} - make_interval(secs => ${RECENT_AUTHENTICATION_SECONDS}::float8))`;
 }
 
 function refusal(row: SendRow, deps: SendVerificationCodeDeps) {

@@ -17,18 +17,36 @@ export interface ChangeParts {
   readonly accountId: RawBuilder<string | null>;
   /** What follows `from`, a `where` included: one event for each row. At most one row. */
   readonly from: RawBuilder<unknown>;
+  /** More of the detail, which the statement alone knows: a JSON object. */
+  readonly found?: RawBuilder<unknown>;
 }
 
 /** The statement that records a change, to stand in a `with` of the statement that makes it. */
 export function insertChange(
   now: RawBuilder<Date>,
   event: ChangeEvent,
-  { accountId, from }: ChangeParts,
+  parts: ChangeParts,
 ): RawBuilder<unknown> {
-  const { eventId, action, caller, requestId, outcome, detail = {} } = event;
+  return insertChanges(now, [{ ...event, ...parts }]);
+}
+
+/** Several at once: opening the table costs more than a row does. */
+export function insertChanges(
+  now: RawBuilder<Date>,
+  changes: readonly (ChangeEvent & ChangeParts)[],
+): RawBuilder<unknown> {
   return sql`insert into audit_events (
       event_id, occurred_at, kind, action, account_id, caller, request_id, outcome, detail)
-    select ${eventId}::uuid, ${now}, 'change', ${action}::text, (${accountId})::uuid,
-      ${caller}::text, ${requestId}::text, ${outcome}::text, ${JSON.stringify(detail)}::jsonb
-    from ${from}`;
+    ${sql.join(
+      changes.map((change) => oneChange(now, change)),
+      sql` union all `,
+    )}`;
+}
+
+function oneChange(now: RawBuilder<Date>, change: ChangeEvent & ChangeParts): RawBuilder<unknown> {
+  const { eventId, action, accountId, caller, requestId, outcome, detail = {}, found } = change;
+  const more = found === undefined ? sql`` : sql` || ${found}`;
+  return sql`select ${eventId}::uuid, ${now}, 'change', ${action}::text, (${accountId})::uuid,
+      ${caller}::text, ${requestId}::text, ${outcome}::text, ${JSON.stringify(detail)}::jsonb${more}
+    from ${change.from}`;
 }

@@ -5,6 +5,7 @@ export const rpcGroups = [
   'sign-up',
   'sign-in',
   'verification',
+  'recovery',
   'session',
   'account',
   'introspection',

@@ -9,18 +9,20 @@ import {
   chargeBudgets,
   isClosed,
   isShut,
-  type Lane,
+  laneOf,
   waitSeconds,
 } from './guess-budget.js';
 import type { ChargedGuess } from './judge-guess.js';
 
 const LIMIT = sql`${sql.lit(CODE_WINDOW_FAILURES)}`;
 
-/** What a send writes into a slot, whichever of the two codes the budgets ask for. */
+/**
+ * What a signed-in send writes into the slot of its account and channel, whichever of the two codes the
+ * budgets ask for.
+ */
 export interface SlotRequest {
   /** The slot's id if this send is its first. */
   readonly candidateId: string;
-  readonly purpose: ChallengePurpose;
   readonly channel: Channel;
   readonly caller: string;
   readonly addressSubject: Buffer;
@@ -45,13 +47,13 @@ export function openSlot(
   return sql`
     insert into challenges as c (challenge_id, account_id, purpose, channel, caller, address_subject,
       destination_sealed, code_hash, long_code, proof_epoch, issued_at, expires_at, resend_at, used_at)
-    select ${slot.candidateId}::uuid, f.account_id, ${slot.purpose}::text, ${slot.channel}::text,
+    select ${slot.candidateId}::uuid, f.account_id, 'verify', ${slot.channel}::text,
       ${slot.caller}::text, ${slot.addressSubject}::bytea, ${slot.destinationSealed}::bytea,
       sha256(${digest(sql`f`)} || uuid_send(${slot.candidateId}::uuid)), f.long_code, f.proof_epoch, ${now},
       ${now} + make_interval(secs => ${policy.ttlSeconds}::float8),
       ${now} + make_interval(secs => ${policy.cooldownSeconds}::float8), null
     from ${from} f
-    on conflict (account_id, channel, purpose) do update set
+    on conflict (account_id, channel) where purpose = 'verify' do update set
       caller = excluded.caller, address_subject = excluded.address_subject,
       destination_sealed = excluded.destination_sealed,
       code_hash = sha256(${digest(sql`excluded`)} || uuid_send(c.challenge_id)),
@@ -97,13 +99,19 @@ export interface GuessTarget {
   /** The signed-in account; another account's challenge is then foreign. */
   readonly accountId: string | undefined;
   readonly purpose: ChallengePurpose;
-  readonly channel: Channel;
+  /** Undefined: whichever it is. */
+  readonly channel: Channel | undefined;
   readonly caller: string;
 }
 
 export interface LiveChallenge<Context = unknown> extends ChargedGuess {
   readonly challengeId: string;
-  readonly accountId: string;
+  /** Undefined: no account stands behind it; a decoy, or the sign-in of a number that nobody has. */
+  readonly accountId: string | undefined;
+  /** What its budgets count by. */
+  readonly channel: Channel;
+  /** How its code went out. */
+  readonly deliveredBy: Channel;
   readonly codeHash: Buffer;
   readonly destinationSealed: Buffer;
   readonly addressSubject: Buffer;
@@ -114,7 +122,9 @@ export interface LiveChallenge<Context = unknown> extends ChargedGuess {
 interface GuessRow<Context> {
   context: Context;
   challenge_id: string;
-  account_id: string;
+  account_id: string | null;
+  channel: Channel;
+  delivered_by: Channel;
   code_hash: Buffer;
   destination_sealed: Buffer;
   address_subject: Buffer;
@@ -132,6 +142,9 @@ interface GuessRow<Context> {
  * statement that commits by itself (rule 2). Undefined: there is no live challenge, and nothing was
  * charged. Of the challenge `c`, `epoch` renders its account's proof epoch (null where it may not be
  * used) and `context` whatever else the caller wants to know in the same trip.
+ *
+ * Where no account stands behind the challenge, a row that stands in for the account's is charged: the same
+ * work, and nobody's budget.
  */
 export async function chargeGuess<Context>(
   db: Db,
@@ -140,33 +153,34 @@ export async function chargeGuess<Context>(
   policy: BudgetPolicy,
   parts: { epoch: RawBuilder<number | null>; context: RawBuilder<Context> },
 ): Promise<LiveChallenge<Context> | undefined> {
-  const lane: Lane = target.accountId === undefined ? 'anonymous' : 'session';
+  const lane = laneOf(target);
   const now = statementNow;
   const { rows } = await sql<GuessRow<Context>>`
     with ${clockCte(clock)},
     challenge as materialized (
       select c.* from challenges c
-      where ${whichChallenge(target)} and c.purpose = ${target.purpose}::text
-        and c.channel = ${target.channel}::text and c.caller = ${target.caller}::text
-        and c.used_at is null and c.expires_at > ${now} and c.proof_epoch = ${parts.epoch}
+      where ${whichChallenge(target)} and c.purpose = ${sql.lit(target.purpose)}
+        and ${isOfChannel(target)} and c.caller = ${target.caller}::text
+        and c.used_at is null and c.expires_at > ${now}
+        and (c.account_id is null or c.proof_epoch = ${parts.epoch})
     ),
     seen as materialized (
-      select s.kind, s.subject, m.now, ${waitSeconds(sql`m.now`, LIMIT)} as wait,
+      select s.kind, s.subject, s.channel, m.now, ${waitSeconds(sql`m.now`, LIMIT)} as wait,
         coalesce(g.locked_at >= s.issued_at, false) and not s.long_code as dead
       from (
-        select 'account' as kind, uuid_send(account_id) as subject, issued_at, long_code from challenge
-        union all select 'address', address_subject, issued_at, long_code from challenge
+        select 'account' as kind, ${ACCOUNT_SUBJECT} as subject, channel, issued_at, long_code from challenge
+        union all select 'address', address_subject, channel, issued_at, long_code from challenge
       ) s cross join ${momentOnce(now)} m
       left join guess_budgets g
-        on g.subject = s.subject and g.channel = ${target.channel}::text and g.lane = ${lane}::text
+        on g.subject = s.subject and g.channel = s.channel and g.lane = ${lane}::text
     ),
     chargeable as materialized (
-      select subject, ${LIMIT} as window_limit, now from seen
+      select subject, channel, ${LIMIT} as window_limit, now from seen
       where not exists (select from seen where dead
         ${lane === 'session' ? sql`` : sql`and kind = 'address'`})
     ),
-    charged as (${chargeBudgets(sql`s.now`, { channel: target.channel, lane }, policy, sql`select * from chargeable`)})
-    select c.challenge_id, c.account_id, c.code_hash, c.destination_sealed, c.address_subject, c.long_code,
+    charged as (${chargeBudgets(sql`s.now`, { channel: sql`s.channel`, lane }, policy, sql`select * from chargeable`)})
+    select c.challenge_id, c.account_id, c.channel, coalesce(c.delivered_by, c.channel) as delivered_by, c.code_hash, c.destination_sealed, c.address_subject, c.long_code,
       ac.failures as account_failures, a.wait as account_wait, a.dead as account_dead,
       dc.failures as address_failures, d.wait as address_wait, d.dead as address_dead, ${parts.context} as context
     from challenge c
@@ -175,24 +189,48 @@ export async function chargeGuess<Context>(
   return rows[0] && toLiveChallenge(rows[0]);
 }
 
-/** CTE body: uses the challenge up, exactly once, while everything it was issued for still holds (rule 4). */
+/**
+ * CTE body: uses the challenge up, exactly once, while everything it was issued for still holds (rule 4).
+ * `account`: the locked row of its account; undefined where none stands behind it. `after`: a CTE that
+ * locks what comes before challenges in the lock order. `when`: a CTE without a row keeps it from being used.
+ * `set`: what else the row says from then on.
+ */
 export function redeemChallenge(
   clock: Clock,
   guess: LiveChallenge,
   target: GuessTarget,
-  parts: { account: RawBuilder<unknown>; after: RawBuilder<unknown> },
+  parts: {
+    account: RawBuilder<unknown> | undefined;
+    after: RawBuilder<unknown>;
+    when?: RawBuilder<unknown>;
+    set?: RawBuilder<unknown>;
+  },
 ): RawBuilder<unknown> {
   // Not the statement's "now": the account's lock may have been waited for until the code expired.
   const now = sqlNow(clock);
-  return sql`update challenges c set used_at = ${now}
-    from ${parts.account} a
-    where c.challenge_id = ${guess.challengeId}::uuid and c.account_id = a.account_id
-      and c.proof_epoch = a.proof_epoch and c.purpose = ${target.purpose}::text
-      and c.channel = ${target.channel}::text and c.caller = ${target.caller}::text
+  const whose =
+    parts.account === undefined
+      ? { from: sql``, holds: sql`c.account_id is null` }
+      : {
+          from: sql`from ${parts.account} a`,
+          holds: sql`c.account_id = a.account_id and c.proof_epoch = a.proof_epoch`,
+        };
+  const set = parts.set === undefined ? sql`` : sql`, ${parts.set}`;
+  const when = parts.when === undefined ? sql`` : sql`and exists (select from ${parts.when})`;
+  return sql`update challenges c set used_at = ${now}${set} ${whose.from}
+    where c.challenge_id = ${guess.challengeId}::uuid and ${whose.holds}
+      and c.purpose = ${target.purpose}::text and c.channel = ${guess.channel}::text
+      and c.caller = ${target.caller}::text
       and c.code_hash = ${guess.codeHash}::bytea and c.used_at is null and c.expires_at > ${now}
-      and (select count(*) from ${parts.after}) >= 0
-    returning c.account_id`;
+      and (select count(*) from ${parts.after}) >= 0 ${when}
+    returning c.challenge_id, c.account_id`;
 }
+
+const isOfChannel = ({ channel }: GuessTarget): RawBuilder<boolean> =>
+  channel === undefined ? sql<boolean>`true` : sql<boolean>`c.channel = ${channel}::text`;
+
+/** The subject of a challenge's account in the budgets, or what stands in for one that has no account. */
+const ACCOUNT_SUBJECT = sql`coalesce(uuid_send(account_id), sha256(address_subject))`;
 
 function whichChallenge(target: GuessTarget): RawBuilder<boolean> {
   const byId = sql<boolean>`c.challenge_id = ${target.challengeId ?? null}::uuid`;
@@ -204,7 +242,9 @@ function whichChallenge(target: GuessTarget): RawBuilder<boolean> {
 function toLiveChallenge<Context>(row: GuessRow<Context>): LiveChallenge<Context> {
   return {
     challengeId: row.challenge_id,
-    accountId: row.account_id,
+    accountId: row.account_id ?? undefined,
+    channel: row.channel,
+    deliveredBy: row.delivered_by,
     codeHash: row.code_hash,
     destinationSealed: row.destination_sealed,
     addressSubject: row.address_subject,

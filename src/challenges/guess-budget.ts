@@ -20,6 +20,10 @@ import type { Channel } from '../core/contact.js';
 export type Lane = 'session' | 'anonymous';
 export type GuessChannel = Channel | 'password';
 
+/** Whose budgets a guess is counted in: a signed-in person's own, or everybody's. */
+export const laneOf = ({ accountId }: { readonly accountId: string | undefined }): Lane =>
+  accountId === undefined ? 'anonymous' : 'session';
+
 export interface BudgetPolicy {
   /** Wrong guesses in a row before the row shuts. */
   readonly maxFailures: number;
@@ -48,12 +52,13 @@ export interface GuessKey {
 
 /**
  * CTE body: charges every row of `subjects` (columns `subject`, `window_limit`: null for none) that is
- * open, in key order, and returns those. A row that is shut is not written at all, so an attack on a
- * shut row leaves no dead tuples.
+ * open, in key order, and returns those. All are of one channel, which may be named by a column of
+ * `subjects` (as `s`). A row that is shut is not written at all, so an attack on a shut row leaves no
+ * dead tuples.
  */
 export function chargeBudgets(
   now: RawBuilder<Date>,
-  key: GuessKey,
+  key: { readonly channel: RawBuilder<unknown>; readonly lane: Lane },
   policy: BudgetPolicy,
   subjects: RawBuilder<unknown>,
 ): RawBuilder<unknown> {
@@ -66,7 +71,7 @@ export function chargeBudgets(
   return sql`
     insert into guess_budgets as b
       (subject, channel, lane, failures, locks, locked_at, locked_until, window_failures, window_started_at)
-    select s.subject, ${key.channel}::text, ${key.lane}::text, 1, one.locks,
+    select s.subject, ${key.channel}, ${key.lane}::text, 1, one.locks,
       case when one.locks = 1 then ${now} end, case when one.locks = 1 then ${now} + ${base} end, 1, ${now}
     from (${subjects}) s, (select (${maxFailures}::int = 1)::int as locks) one
     order by s.subject
@@ -137,8 +142,20 @@ export function clearBudgets(
 }
 
 /**
+ * CTE body: lifts every count and lock of the rows that `locked` holds, whatever they count. For a proof
+ * that outweighs them: a sign-in by code, a recovery. The long window of codes alone counts on: no proof
+ * may refill what the promised bound is made of (rule 3).
+ */
+export function liftBudgets(locked: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`update guess_budgets b
+    set failures = 0, locks = 0, locked_until = null,
+      window_failures = case when b.channel = 'password' then 0 else b.window_failures end
+    from ${locked} l where b.subject = l.subject and b.channel = l.channel and b.lane = l.lane`;
+}
+
+/**
  * A whole statement: takes back one charge of each subject, and the lock that it brought on. For guesses
- * that were never judged, and for these alone. Undefined for no subjects.
+ * that were never judged, or were right and of no use, and for these alone. Undefined for no subjects.
  */
 export function refundBudgets(
   key: GuessKey,

@@ -31,17 +31,31 @@ export {
   clearBudgets,
   type GuessKey,
   type Lane,
+  laneOf,
+  liftBudgets,
   lockBudgets,
   PASSWORD_WINDOW_FAILURES,
   refundBudgets,
   waitSeconds,
 } from './guess-budget.js';
+export { type CodeRecipient, issueCode, liveFlow } from './issue-code.js';
+export { judgeCode, type ProvenCode } from './judge-code.js';
 export { mayCompare, wrongGuess } from './judge-guess.js';
+export {
+  type FlowRequest,
+  flowSubject,
+  type OpenedFlow,
+  type OpenFlowDeps,
+  openFlow,
+  voidFlow,
+} from './open-flow.js';
 export {
   addressSubject,
   type CodeDeps,
+  type CodeMakingDeps,
   openDestination,
   type PreparedCode,
   prepareCode,
+  typedSubject,
 } from './prepare-code.js';
 export { readChallenges } from './read-challenges.js';

@@ -1,13 +1,18 @@
-import { type Channel, type Locale, maskDestination } from '../core/contact.js';
+import {
+  type Channel,
+  type IdentifierType,
+  type Locale,
+  maskDestination,
+} from '../core/contact.js';
 import type { Random } from '../core/ids.js';
 import { type KeyRing, mac, SEAL_NONCE_BYTES, seal, unseal } from '../core/keys.js';
 import type { Outbox, PreparedMessage } from '../delivery/index.js';
 import type { SlotRequest } from './challenge-store.js';
-import { type ChallengePurpose, type CodePolicy, drawCode, LONG_CODE_LENGTH } from './code.js';
+import { type CodePolicy, drawCode, LONG_CODE_LENGTH } from './code.js';
 import type { BudgetPolicy } from './guess-budget.js';
 
-/** What everything that sends or judges codes needs. */
-export interface CodeDeps {
+/** What everything that makes or judges codes needs. */
+export interface CodeMakingDeps {
   readonly random: Random;
   readonly codeKeys: KeyRing;
   readonly dataKeys: KeyRing;
@@ -15,11 +20,15 @@ export interface CodeDeps {
   readonly budgetSecret: Buffer;
   readonly codePolicy: CodePolicy;
   readonly budgetPolicy: BudgetPolicy;
+}
+
+/** And what sends them needs. */
+export interface CodeDeps extends CodeMakingDeps {
   readonly outbox: Outbox;
 }
 
+/** A signed-in send. */
 export interface CodeRequest {
-  readonly purpose: ChallengePurpose;
   readonly accountId: string;
   readonly channel: Channel;
   readonly destination: string;
@@ -37,8 +46,8 @@ export interface PreparedCode {
 }
 
 export function prepareCode(deps: CodeDeps, request: CodeRequest): PreparedCode {
-  const { purpose, accountId, channel, destination, caller } = request;
-  const binding = { purpose, subject: accountId, channel, destination };
+  const { accountId, channel, destination, caller } = request;
+  const binding = { purpose: 'verify', subject: accountId, channel, destination } as const;
   const draw = (length: number) => drawCode(deps.random, deps.codeKeys, binding, length);
   const short = draw(deps.codePolicy.length);
   const long = draw(LONG_CODE_LENGTH);
@@ -48,14 +57,13 @@ export function prepareCode(deps: CodeDeps, request: CodeRequest): PreparedCode 
       channel,
       to: destination,
       locale: request.locale,
-      variables: { code, minutes: Math.max(1, Math.floor(deps.codePolicy.ttlSeconds / 60)) },
+      variables: { purpose: binding.purpose, code, minutes: minutesOf(deps.codePolicy) },
       accountId,
       lifetimeSeconds: deps.codePolicy.ttlSeconds,
     });
   return {
     slot: {
       candidateId: deps.random.handle(),
-      purpose,
       channel,
       caller,
       addressSubject: addressSubject(deps.budgetSecret, channel, destination),
@@ -69,13 +77,36 @@ export function prepareCode(deps: CodeDeps, request: CodeRequest): PreparedCode 
   };
 }
 
+/** For how long a code works, as a message says it. */
+export const minutesOf = ({ ttlSeconds }: CodePolicy): number =>
+  Math.max(1, Math.floor(ttlSeconds / 60));
+
 /** What a budget knows an address by: the same for every account and caller. */
 export function addressSubject(secret: Buffer, kind: string, value: string): Buffer {
   return mac(secret, 'address', kind, value);
 }
 
-/** Sealed for its slot, whose id only the database knows: account and channel name it as well. */
-function sealDestination(deps: CodeDeps, accountId: string, channel: Channel, destination: string) {
+/**
+ * What the password budgets know by which somebody signs in; undefined type: a text that is no identifier.
+ * Nothing that codes are counted by.
+ */
+export function typedSubject(
+  secret: Buffer,
+  { type, value }: { readonly type: IdentifierType | undefined; readonly value: string },
+): Buffer {
+  return addressSubject(secret, `typed:${type ?? ''}`, value);
+}
+
+/**
+ * The address of a challenge, sealed for its row. The id of the row is the database's to know: account (none:
+ * undefined) and channel name it instead.
+ */
+export function sealDestination(
+  deps: Pick<CodeMakingDeps, 'dataKeys' | 'random'>,
+  accountId: string | undefined,
+  channel: Channel,
+  destination: string,
+): Buffer {
   const nonce = deps.random.nonce(SEAL_NONCE_BYTES);
   return seal(
     deps.dataKeys,
@@ -87,12 +118,12 @@ function sealDestination(deps: CodeDeps, accountId: string, channel: Channel, de
 
 export function openDestination(
   dataKeys: KeyRing,
-  accountId: string,
+  accountId: string | undefined,
   channel: Channel,
   sealed: Buffer,
 ): string {
   return unseal(dataKeys, destinationContext(accountId, channel), sealed).toString('utf8');
 }
 
-const destinationContext = (accountId: string, channel: Channel) =>
+const destinationContext = (accountId = '', channel: Channel) =>
   `challenge:${accountId}:${channel}`;

@@ -4,7 +4,7 @@ import type { Config } from '../config/index.js';
 /** What is known only to a process that serves. */
 export type ServedFacts = Pick<
   App,
-  'grpcAddress' | 'httpAddress' | 'database' | 'limits' | 'keysMadeIn'
+  'grpcAddress' | 'httpAddress' | 'database' | 'limits' | 'keysMadeIn' | 'missingIndexes'
 >;
 
 const LIMITS: Readonly<Record<App['limits'], string>> = {
@@ -16,9 +16,13 @@ const LIMITS: Readonly<Record<App['limits'], string>> = {
 export function banner(config: Config, facts: ServedFacts): string {
   const grpc = facts.grpcAddress;
   const { workers, database, tls } = config;
+  const missing = facts.missingIndexes.join(' and ');
   const rows: readonly (readonly [string, string])[] = [
     ...(workers === 1 ? [] : [['workers', workersRow(workers, database.poolSize)] as const]),
     ['database', facts.database],
+    ...(missing === ''
+      ? []
+      : [['sign-in', `by username alone: ${missing} missing or not valid`] as const]),
     ['limits', LIMITS[facts.limits]],
     ['mail', config.mail],
     ['sms', config.sms],

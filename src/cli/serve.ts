@@ -60,9 +60,9 @@ async function serveAsWorker(config: Config, log: Logger, primary: PrimaryLink):
   const scrape = () => ofAllWorkers(primary);
   const app = await createApp(config, log, { scrape });
   primary.answerWith(() => app.metrics.json());
-  const { grpcAddress, httpAddress, database, limits, keysMadeIn } = app;
-  const facts: ServedFacts = { grpcAddress, httpAddress, database, limits, keysMadeIn };
-  primary.listening(facts);
+  const { grpcAddress, httpAddress, database, limits, keysMadeIn, missingIndexes } = app;
+  const facts = { grpcAddress, httpAddress, database, limits, keysMadeIn, missingIndexes };
+  primary.listening(facts satisfies ServedFacts);
   await primary.stopped;
   await app[Symbol.asyncDispose]();
   process.exit(0);

@@ -57,6 +57,7 @@ const ACCOUNT_STATUS: Labels<AccountStatus> = {
   [AccountStatus.ACTIVE]: { en: 'Active', vi: 'Đang hoạt động' },
   [AccountStatus.BLOCKED]: { en: 'Blocked', vi: 'Đã bị khóa' },
   [AccountStatus.DEACTIVATED]: { en: 'Deactivated', vi: 'Đã ngừng hoạt động' },
+  [AccountStatus.CLOSED]: { en: 'Closed', vi: 'Đã đóng' },
   [AccountStatus.UNRECOGNIZED]: NOT_KNOWN,
 };
 

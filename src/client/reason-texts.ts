@@ -113,6 +113,14 @@ export const REASON_TEXTS: Readonly<
     en: 'For your security, please sign in again before you change this.',
     vi: 'Để bảo đảm an toàn, vui lòng đăng nhập lại trước khi thay đổi thông tin này.',
   },
+  LAST_SIGN_IN_METHOD: {
+    en: 'This is the last way into your account. Please add another one first.',
+    vi: 'Đây là cách đăng nhập cuối cùng của tài khoản. Vui lòng thêm một cách khác trước.',
+  },
+  IDENTIFIER_NOT_VERIFIED: {
+    en: 'This email address or phone number is not verified yet.',
+    vi: 'Email hoặc số điện thoại này chưa được xác thực.',
+  },
   RESEND_TOO_SOON: {
     en: ({ wait }) => `A code was sent a moment ago. You can ask for another one ${wait}.`,
     vi: ({ wait }) => `Mã vừa được gửi cho bạn. Bạn có thể yêu cầu mã mới ${wait}.`,
@@ -136,6 +144,10 @@ export const REASON_TEXTS: Readonly<
   REQUEST_ID_REUSED: {
     en: 'This request was already sent. Please start again.',
     vi: 'Yêu cầu này đã được gửi trước đó. Vui lòng thực hiện lại từ đầu.',
+  },
+  ETAG_STALE: {
+    en: 'This has changed in the meantime. Please look at it again.',
+    vi: 'Thông tin đã thay đổi trong lúc đó. Vui lòng xem lại.',
   },
   DEPENDENCY_UNAVAILABLE: {
     en: 'The service is not available at the moment. Please try again later.',

@@ -5,12 +5,16 @@ import type { Logger } from '../core/logger.js';
 import {
   type AuthRpcs,
   accountRpcs,
+  contactRpcs,
   type EdgeDeps,
   type Health,
   openGrpcServer,
+  phoneSignInRpcs,
   readDescriptors,
+  recoveryRpcs,
   registerAuthService,
   registerReflection,
+  sessionRpcs,
   signInRpcs,
   signUpRpcs,
   verificationRpcs,
@@ -24,8 +28,12 @@ export function rpcsOf(slices: Slices): AuthRpcs {
   return {
     ...signUpRpcs(slices),
     ...signInRpcs(slices),
+    ...phoneSignInRpcs(slices),
     ...accountRpcs(slices),
+    ...sessionRpcs(slices),
     ...verificationRpcs(slices),
+    ...contactRpcs(slices),
+    ...recoveryRpcs(slices),
   };
 }
 
@@ -40,8 +48,8 @@ export function edgeOf(
     callers: slices.callers,
     allowAnonymousCallers: config.anonymousCallers,
     verifyAccessToken: (token) => slices.accessTokens.verify(token),
-    admit: (charges) => throttles.shared.consume(charges),
-    admitLocally: (charges) => throttles.local.consume(charges),
+    admit: (charges) => throttles.shared.tryConsume(charges),
+    admitLocally: (charges) => throttles.local.tryConsume(charges),
     callTimeoutMs: config.callTimeoutMs,
     observer: metrics.edge,
   };

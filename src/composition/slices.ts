@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { checkHandles, type HandleCheck } from '../accounts/index.js';
 import { createAccessLog } from '../audit/index.js';
 import { createCallerDirectory } from '../callers/index.js';
 import { loadBudgetSecret } from '../challenges/index.js';
@@ -22,6 +23,7 @@ import {
 } from '../sessions/index.js';
 import { CLOSE_MS } from './close-bounds.js';
 import type { Common } from './overrides.js';
+import { createResolver } from './resolver.js';
 import type { Stores } from './stores.js';
 
 export type Slices = Awaited<ReturnType<typeof openSlices>>;
@@ -39,7 +41,17 @@ export async function openSlices(
   const budgetSecret = await openedBy('DATA_KEYS', loadBudgetSecret(common.db, sealing));
   // Behind the workers and calls, which fill them; before the database, which they are written to.
   stack.stage('messages and audit records', CLOSE_MS.queues);
-  const outbox = stack.use(createOutbox({ ...sealing, transports, observer: metrics.delivery }));
+  const codes = {
+    codeKeys: keys.code,
+    dataKeys: deriveKeyRing(keys.data, 'destinations'),
+    budgetSecret,
+  };
+  const handles = await checkHandles(common.db, common.log);
+  const policies = policiesOf(config, handles);
+  const resolve = createResolver({ ...common, ...codes, ...policies });
+  const outbox = stack.use(
+    createOutbox({ ...sealing, transports, resolve, observer: metrics.delivery }),
+  );
   const audit = stack.use(createAccessLog(sealing));
   stack.stage('background work', CLOSE_MS.background);
   const callers = stack.use(createCallerDirectory(common));
@@ -57,25 +69,26 @@ export async function openSlices(
   const tokens = { keys: signingKeys, issuer, audience, ttlSeconds: accessTtlSeconds, ended };
   return {
     ...common,
-    ...policiesOf(config),
+    ...policies,
+    ...codes,
+    handles,
     audit,
     callers,
     ended,
     outbox,
-    budgetSecret,
     signingKeys,
     hasher: given.hasher ?? createHasher(config, keys.peppers, common, metrics, stack),
     accessTokens: createAccessTokens({ ...common, ...tokens }),
     refreshTokens: createRefreshTokens({ tokenKeys: keys.token, random: common.random }),
     throttle: throttles.shared,
-    codeKeys: keys.code,
-    dataKeys: deriveKeyRing(keys.data, 'destinations'),
     requestKeys: deriveKeyRing(keys.data, 'request'),
+    clientKeys: deriveKeyRing(keys.data, 'session-client'),
+    pageKeys: deriveKeyRing(keys.data, 'page'),
     defaultRegion: config.defaultRegion,
   };
 }
 
-function policiesOf(config: Config) {
+function policiesOf(config: Config, { closed }: HandleCheck) {
   const { codes, guesses, tokens } = config;
   const budget = { maxFailures: guesses.maxFailures, lockoutSeconds: guesses.lockoutSeconds };
   return {
@@ -83,6 +96,9 @@ function policiesOf(config: Config) {
     budgetPolicy: { ...budget, growingWaits: false, window: 'last' as const },
     passwordBudget: { ...budget, growingWaits: true, window: 'first' as const },
     proofPolicy: { promote: config.promote, collision: config.proofCollision },
+    closedHandles: closed,
+    phoneSignIn: closed.has('phone') ? ('off' as const) : config.phoneSignIn,
+    recovery: config.recovery,
     phonePolicy: config.phone,
     passwordPolicy: { minLength: config.passwords.minLength },
     sessionLifetime: {

@@ -101,7 +101,7 @@ async function openThrottles(
   { limiters: observer }: Metrics,
   stack: Lifetime,
 ): Promise<{ shared: Throttle; local: Throttle; kind: LimitsKind }> {
-  const limits = resolveLimits(config.limits);
+  const limits = resolveLimits(config.limits, config.codes.cooldownSeconds);
   const local = createMemoryThrottle({ limits, clock, observer });
   if (config.redis === undefined) return { shared: local, local, kind: 'memory' };
   const onError = (error: Error) => log.debug({ error: error.name }, 'redis connection error');

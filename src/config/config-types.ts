@@ -1,3 +1,4 @@
+import type { Channel } from '../core/contact.js';
 import type { TransportSpec } from '../delivery/index.js';
 import type { Argon2Parameters } from '../passwords/index.js';
 import type { LimitOverrides } from '../throttling/index.js';
@@ -34,6 +35,12 @@ export interface Config {
   readonly guesses: { readonly maxFailures: number; readonly lockoutSeconds: number };
   readonly promote: { readonly email: Promotion; readonly sms: Promotion };
   readonly proofCollision: 'refuse' | 'contact';
+  readonly phoneSignIn: 'on' | 'existing' | 'off';
+  readonly recovery: {
+    readonly delivery: 'typed' | 'registered';
+    /** Which of an account's channels a registered delivery prefers; others are not used. */
+    readonly channels: readonly Channel[];
+  };
   readonly defaultRegion?: string;
   readonly phone: { readonly allowedRegions?: ReadonlySet<string> };
   readonly passwords: {

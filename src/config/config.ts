@@ -1,3 +1,4 @@
+import type { Channel } from '../core/contact.js';
 import { type Argon2Parameters, checkArgon2Floor } from '../passwords/index.js';
 import { ConfigError } from './config-error.js';
 import type { Config } from './config-types.js';
@@ -6,13 +7,6 @@ import type { Environment } from './env.js';
 import { type Permissions, readPermissions } from './permissions.js';
 import { createReader, type Reader } from './reader.js';
 import type { Address } from './values.js';
-
-/** Of the contract, and not built yet: ignoring one would let somebody believe that it works. */
-export const LATER_SETTINGS = [
-  'PHONE_SIGN_IN',
-  'RECOVERY_CHANNEL_ORDER',
-  'RECOVERY_DELIVERY',
-] as const;
 
 /**
  * The configuration that an environment describes. Pure: opens no file and asks no server.
@@ -26,9 +20,6 @@ export function loadConfig(env: Environment): Config {
   const development = isLoopback(listen.host) && isLoopback(http.host);
   const permitted = readPermissions(read);
   checkPorts(read, listen, http);
-  for (const name of LATER_SETTINGS) {
-    if (env[name]) read.problem(name, 'it is not available in this version', 'Remove it');
-  }
   const config: Config = {
     listen,
     http,
@@ -46,6 +37,11 @@ export function loadConfig(env: Environment): Config {
     },
     promote: { email: read.choice('PROMOTE_EMAIL'), sms: read.choice('PROMOTE_PHONE') },
     proofCollision: read.choice('PROOF_COLLISION'),
+    phoneSignIn: read.choice('PHONE_SIGN_IN'),
+    recovery: {
+      delivery: read.choice('RECOVERY_DELIVERY'),
+      channels: channelsOf(read.choice('RECOVERY_CHANNEL_ORDER')),
+    },
     ...given({ defaultRegion: read.region('DEFAULT_REGION') }),
     phone: given({ allowedRegions: read.regions('SMS_ALLOWED_REGIONS') }),
     passwords: passwordsOf(read),
@@ -114,6 +110,10 @@ function redisOf(read: Reader): Config['redis'] {
   }
   const url = read.redisUrl('REDIS_URL');
   return url === undefined ? undefined : { url, keyPrefix };
+}
+
+function channelsOf(order: string): readonly Channel[] {
+  return order.split(',').filter((name): name is Channel => name === 'sms' || name === 'email');
 }
 
 const SHORT_CODE = 6;

@@ -1,4 +1,4 @@
-export { LATER_SETTINGS, loadConfig } from './config.js';
+export { loadConfig } from './config.js';
 export { ConfigError, type ConfigProblem } from './config-error.js';
 export type { Config, ConfiguredKeys, LogLevel, Promotion } from './config-types.js';
 export { type Environment, readEnv } from './env.js';

@@ -10,6 +10,8 @@ export interface Call {
   readonly sourceIsLocal: boolean;
   /** `source` is a calling service that named no person: it stands for all of its people. */
   readonly sourceIsCaller: boolean;
+  /** The person's browser or app in its own words, from an authenticated caller's metadata. */
+  readonly userAgent: string | undefined;
   /** Language for whoever has not chosen one: from `accept-language`. */
   readonly locale: 'en' | 'vi';
   /** When the answer is worth nothing any more. */

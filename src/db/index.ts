@@ -11,6 +11,7 @@ export {
   type SchemaCheck,
 } from './migrate.js';
 export { clockCte, sqlNow, sqlNowOnce, statementNow } from './now.js';
+export { onceMore } from './once-more.js';
 export {
   type Database,
   type DatabaseLocation,

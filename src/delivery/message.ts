@@ -1,25 +1,46 @@
 import { z } from 'zod';
 import type { Channel, Locale } from '../core/contact.js';
-import type { Random } from '../core/ids.js';
-import { type KeyRing, SEAL_NONCE_BYTES, seal, unseal } from '../core/keys.js';
 
-/** What a message of each kind says. Addresses appear masked only: a notice may reach an old device. */
+/**
+ * What a message of each kind says. Addresses appear masked only: a notice may reach an old device. When
+ * it happened is no variable: the message tells the time at which it was queued, with the change.
+ */
 export interface MessageVariables {
   readonly verification_code: {
+    readonly purpose: CodePurpose;
     /** The code itself: 4–8 digits, or 20 (the long code). */
     readonly code: string;
     /** For how long it works when it is sent at once; a late retry states what is left. */
     readonly minutes: number;
   };
+  // Notices: something has changed (rule 12).
   readonly contact_added: ContactVariables;
   readonly contact_changed: ContactVariables;
+  readonly contact_removed: ContactVariables;
+  readonly sign_in_enabled: IdentifierVariables;
+  readonly sign_in_disabled: IdentifierVariables;
+  readonly password_changed: NoVariables;
+  readonly password_reset: NoVariables;
+  readonly account_closed: NoVariables;
+  // Notes: somebody asked for a code, and none is due.
+  readonly sign_in_refused: NoVariables;
+  readonly reset_refused: NoVariables;
+  readonly confirmation_requested: NoVariables;
 }
+
+/** What a code is for, so that nobody reads out a code for another thing than they believe. */
+export type CodePurpose = 'verify' | 'sign_in' | 'reset';
 
 interface ContactVariables {
   readonly contactType: 'email' | 'phone';
   /** As `maskDestination` shows it. */
   readonly maskedAddress: string;
 }
+
+/** Of usernames an account has one, and some of them read like a host: it is not repeated. */
+type IdentifierVariables = ContactVariables | { readonly contactType: 'username' };
+
+type NoVariables = Readonly<Record<string, never>>;
 
 export type MessageKind = keyof MessageVariables;
 
@@ -34,6 +55,7 @@ interface Envelope {
   readonly lifetimeSeconds: number;
 }
 
+/** A message that a person reads. */
 export type OutgoingMessage = {
   readonly [Kind in MessageKind]: Envelope & {
     readonly kind: Kind;
@@ -41,57 +63,54 @@ export type OutgoingMessage = {
   };
 }[MessageKind];
 
-/** A message ready to be inserted and then dispatched. Holds the code in clear: keep it in memory only. */
-export interface PreparedMessage {
-  readonly id: string;
-  readonly message: OutgoingMessage;
-  readonly sealed: Buffer;
-  /** Of the monotonic clock, in ms. Not later than the insert, so a lease counted from here ends first. */
-  readonly preparedAt: number;
-}
-
-const envelope = {
+/** Of messages and of requests. */
+export const routing = {
   channel: z.enum(['email', 'sms']),
-  to: z.string().min(1).max(320),
   locale: z.enum(['en', 'vi']),
-  accountId: z.string().optional(),
   lifetimeSeconds: z
     .number()
     .int()
     .positive()
     .max(7 * 24 * 3600),
 };
+const code = z.object({
+  // Rows of the release before have none.
+  purpose: z.enum(['verify', 'sign_in', 'reset']).default('verify'),
+  code: z.string().regex(/^[0-9]{4,20}$/),
+  minutes: z.number().int().positive(),
+});
 const contact = z.object({
   contactType: z.enum(['email', 'phone']),
   maskedAddress: z.string().min(1).max(320),
 });
-const payload = z.discriminatedUnion('kind', [
-  z.object({
-    ...envelope,
-    kind: z.literal('verification_code'),
-    variables: z.object({
-      code: z.string().regex(/^[0-9]{4,20}$/),
-      minutes: z.number().int().positive(),
-    }),
-  }),
-  z.object({ ...envelope, kind: z.literal('contact_added'), variables: contact }),
-  z.object({ ...envelope, kind: z.literal('contact_changed'), variables: contact }),
-]);
+const identifier = z.union([contact, z.object({ contactType: z.literal('username') })]);
+const nothing = z.strictObject({});
 
-/** Seals the message for its row; the id is authenticated, so that rows cannot swap their payloads. */
-export function sealMessage(
-  ring: KeyRing,
-  random: Random,
-  id: string,
-  message: OutgoingMessage,
-): Buffer {
-  const plain = Buffer.from(JSON.stringify(payload.parse(message)), 'utf8');
-  return seal(ring, random.nonce(SEAL_NONCE_BYTES), context(id), plain);
+/** One schema for each kind, for the sealed payload of its row. */
+export const messageSchemas = [
+  schema('verification_code', code),
+  schema('contact_added', contact),
+  schema('contact_changed', contact),
+  schema('contact_removed', contact),
+  schema('sign_in_enabled', identifier),
+  schema('sign_in_disabled', identifier),
+  schema('password_changed', nothing),
+  schema('password_reset', nothing),
+  schema('account_closed', nothing),
+  schema('sign_in_refused', nothing),
+  schema('reset_refused', nothing),
+  schema('confirmation_requested', nothing),
+] as const;
+
+function schema<Kind extends MessageKind, Variables extends z.ZodType>(
+  kind: Kind,
+  variables: Variables,
+) {
+  return z.object({
+    ...routing,
+    to: z.string().min(1).max(320),
+    accountId: z.string().optional(),
+    kind: z.literal(kind),
+    variables,
+  });
 }
-
-/** Throws where the keys do not open it, or where another release wrote a kind unknown to this one. */
-export function unsealMessage(ring: KeyRing, id: string, sealed: Buffer): OutgoingMessage {
-  return payload.parse(JSON.parse(unseal(ring, context(id), sealed).toString('utf8')));
-}
-
-const context = (id: string): string => `outbox:${id}`;

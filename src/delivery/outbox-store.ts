@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { Channel, Locale } from '../core/contact.js';
 import type { Db } from '../db/index.js';
 import { LEASE_SECONDS } from './lease.js';
-import type { PreparedMessage } from './message.js';
+import type { Payload, PreparedMessage } from './payload.js';
 
 export interface InsertParts {
   /** Whose message it is; null for an anonymous one. May name columns of `from`. */
@@ -23,7 +23,7 @@ export interface InsertParts {
  */
 export function insertMessage(
   now: RawBuilder<Date>,
-  { id, message, sealed }: PreparedMessage,
+  { id, message, sealed }: PreparedMessage<Payload>,
   { accountId, locale, from }: InsertParts,
 ): RawBuilder<unknown> {
   return sql`insert into outbox (
@@ -46,6 +46,7 @@ export interface TakenMessage {
   readonly lease: Date;
   readonly attempts: number;
   readonly lifetimeMs: number;
+  readonly createdAt: Date;
 }
 
 /**
@@ -72,9 +73,8 @@ export async function takeOverdue(
     from overdue, moment
     where o.message_id = overdue.message_id
     returning o.message_id as id, o.payload_sealed as sealed, o.channel, o.locale, o.due_at as lease,
-      o.attempts, floor(extract(epoch from o.expires_at - moment.at) * 1000)::int as "lifetimeMs"`.execute(
-    db,
-  );
+      o.attempts, o.created_at as "createdAt",
+      floor(extract(epoch from o.expires_at - moment.at) * 1000)::int as "lifetimeMs"`.execute(db);
   return rows;
 }
 
@@ -97,14 +97,24 @@ export async function expireMessages(
   return Number(numAffectedRows ?? 0n);
 }
 
-/** Marks messages as sent and scrubs them, all in one statement. */
-export async function finishSent(
+export interface FinishedSend {
+  readonly id: string;
+  /** `dropped`: a request, and nothing was due. */
+  readonly state: 'sent' | 'dropped';
+}
+
+/** Marks messages as sent or dropped and scrubs them, all in one statement. */
+export async function finishSends(
   db: Db,
   now: RawBuilder<Date>,
-  ids: readonly string[],
+  finished: readonly FinishedSend[],
 ): Promise<void> {
+  const ids = finished.map(({ id }) => id);
+  const dropped = finished.filter(({ state }) => state === 'dropped').map(({ id }) => id);
   // Whoever holds the lease by now: it was sent, and must not be sent again.
-  await sql`update outbox set state = 'sent', payload_sealed = null, finished_at = ${now}
+  await sql`update outbox
+    set state = case when message_id = any(${dropped}::uuid[]) then 'dropped' else 'sent' end,
+      payload_sealed = null, finished_at = ${now}
     where message_id = any(${ids}::uuid[]) and state = 'queued'`.execute(db);
 }
 

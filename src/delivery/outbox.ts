@@ -9,14 +9,10 @@ import { type Db, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
 import { LEASE_SECONDS, monotonicMs } from './lease.js';
 import { checkLimits, DEFAULT_LIMITS, type DeliveryLimits } from './limits.js';
-import {
-  type OutgoingMessage,
-  type PreparedMessage,
-  sealMessage,
-  unsealMessage,
-} from './message.js';
 import { type DeliveryObserver, nobody } from './observer.js';
 import { expireMessages, oldestUnsent, type TakenMessage, takeOverdue } from './outbox-store.js';
+import { type Payload, type PreparedMessage, sealPayload, unsealPayload } from './payload.js';
+import type { ResolveRequest } from './request.js';
 import { createResultWriter, type ResultWriter } from './result-writer.js';
 import { createSender, type Sender, type Transports } from './sender.js';
 
@@ -26,6 +22,8 @@ export interface OutboxDeps {
   readonly random: Random;
   readonly clock: Clock;
   readonly transports: Transports;
+  /** Knows accounts, which delivery does not. */
+  readonly resolve: ResolveRequest;
   readonly log: Logger;
   readonly limits?: Partial<DeliveryLimits>;
   readonly observer?: DeliveryObserver | undefined;
@@ -40,12 +38,14 @@ export interface OutboxFigures {
 
 /**
  * Messages on their way. Use-cases `prepare` one, insert it with the change it tells of
- * (`insertMessage`), and `dispatch` it after the commit.
+ * (`insertMessage`), and `dispatch` it after the commit. What an anonymous call asks for is queued as a
+ * request, and resolved to a message, or to none, at the moment of sending; at each attempt anew.
  *
  * ```mermaid
  * stateDiagram-v2
  *   [*] --> queued: insert, leased to this process
  *   queued --> sent: the provider took it
+ *   queued --> dropped: a request, and nothing is due
  *   queued --> queued: failed, due again after a pause; or the lease ran out and another took it
  *   queued --> expired: lifetime over
  * ```
@@ -55,9 +55,9 @@ export interface OutboxFigures {
  */
 export interface Outbox extends AsyncDisposable {
   /** Touches nothing. A prepared message that is never inserted has no effect. */
-  prepare(message: OutgoingMessage): PreparedMessage;
+  prepare<Content extends Payload>(content: Content): PreparedMessage<Content>;
   /** Hands committed messages to this process's sender. Never waits; what has no room is recovered. */
-  dispatch(prepared: readonly PreparedMessage[]): void;
+  dispatch(prepared: readonly PreparedMessage<Payload>[]): void;
   /** Takes overdue messages, as many as can be sent at once, and begins to send. Answers how many. */
   recover(): Promise<number>;
   /** Scrubs messages that nobody may send any more. Answers how many. */
@@ -73,12 +73,13 @@ const EXPIRE_BATCH = 500;
 const MEASURE_EVERY_MS = 15_000;
 
 export function createOutbox(deps: OutboxDeps): Outbox {
-  const { db, random, clock, transports, log, observer = nobody } = deps;
+  const { db, random, clock, transports, resolve, log, observer = nobody } = deps;
   const limits = checkLimits({ ...DEFAULT_LIMITS, ...deps.limits });
   const ring = deriveKeyRing(deps.dataKeys, 'outbox');
   const results = createResultWriter({ db, clock, log, limits, observer });
   const backoff = (attempts: number): number => backoffMs(limits, random, attempts);
-  const sender = createSender({ transports, results, clock, log, limits, backoff, observer });
+  const sending = { transports, resolve, results, clock, log, limits, backoff, observer };
+  const sender = createSender(sending);
   const recovery = { ...deps, limits, ring, results, sender, backoff };
   let measuredAt = Number.NEGATIVE_INFINITY;
   let closed = false;
@@ -89,10 +90,10 @@ export function createOutbox(deps: OutboxDeps): Outbox {
   };
 
   return {
-    prepare(message) {
+    prepare(content) {
       const id = random.id();
-      const sealed = sealMessage(ring, random, id, message);
-      return { id, message, sealed, preparedAt: monotonicMs(clock) };
+      const sealed = sealPayload(ring, random, id, content);
+      return { id, message: content, sealed, at: clock.now(), preparedAt: monotonicMs(clock) };
     },
     dispatch(prepared) {
       if (closed) return;
@@ -136,10 +137,11 @@ export function createOutbox(deps: OutboxDeps): Outbox {
   };
 }
 
-function toEntry({ id, message, preparedAt }: PreparedMessage) {
+function toEntry({ id, message, at, preparedAt }: PreparedMessage<Payload>) {
   return {
     id,
     message,
+    at,
     lease: null,
     attempts: 0,
     queuedAt: preparedAt,
@@ -197,10 +199,11 @@ async function recover({
 }
 
 function takenEntry(ring: KeyRing, row: TakenMessage, takenAt: number) {
-  const { id, sealed, locale, lease, attempts, lifetimeMs } = row;
+  const { id, sealed, locale, lease, attempts, lifetimeMs, createdAt } = row;
   return {
     id,
-    message: { ...unsealMessage(ring, id, sealed), locale },
+    message: { ...unsealPayload(ring, id, sealed), locale },
+    at: createdAt,
     lease,
     attempts,
     queuedAt: takenAt,

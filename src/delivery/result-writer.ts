@@ -5,11 +5,11 @@ import { type Db, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
 import type { DeliveryLimits } from './limits.js';
 import type { DeliveryObserver } from './observer.js';
-import { type FailedSend, finishFailed, finishSent } from './outbox-store.js';
+import { type FailedSend, type FinishedSend, finishFailed, finishSends } from './outbox-store.js';
 
 /** Writes the results of sends in batches: one statement for many messages. */
 export interface ResultWriter {
-  sent(id: string): void;
+  finished(send: FinishedSend): void;
   failed(failure: FailedSend): void;
   /** Resolves when nothing waits to be written. */
   settled(): Promise<void>;
@@ -27,22 +27,22 @@ interface Deps {
 
 export function createResultWriter(deps: Deps): ResultWriter {
   const { log, limits } = deps;
-  const sent: string[] = [];
+  const finished: FinishedSend[] = [];
   const failures: FailedSend[] = [];
   const pause = createPause();
   let writing: Promise<void> | undefined;
   let stopped = false;
 
-  const waiting = (): number => sent.length + failures.length;
+  const waiting = (): number => finished.length + failures.length;
 
   const run = async (): Promise<void> => {
     try {
       while (waiting() > 0) {
         await pause.wait(limits.lingerMs, () => stopped || waiting() >= limits.batch);
-        await write(deps, sent, failures).catch(async (error: unknown) => {
+        await write(deps, finished, failures).catch(async (error: unknown) => {
           log.warn({ error: errorCode(error), waiting: waiting() }, 'results of sends not written');
           if (!stopped) await pause.wait(limits.retryMs, () => stopped);
-          else sent.length = failures.length = 0;
+          else finished.length = failures.length = 0;
         });
       }
     } finally {
@@ -63,7 +63,7 @@ export function createResultWriter(deps: Deps): ResultWriter {
   };
 
   return {
-    sent: (id) => add(sent, id),
+    finished: (send) => add(finished, send),
     failed: (failure) => add(failures, failure),
     settled: () => writing ?? Promise.resolve(),
     stop() {
@@ -76,12 +76,12 @@ export function createResultWriter(deps: Deps): ResultWriter {
 /** One batch of each. Takes results off only once they are written: a failed write keeps them. */
 async function write(
   { db, clock, limits, observer }: Deps,
-  sent: string[],
+  finished: FinishedSend[],
   failures: FailedSend[],
 ): Promise<void> {
-  const ids = sent.slice(0, limits.batch);
-  if (ids.length > 0) await finishSent(db, sqlNow(clock), ids);
-  sent.splice(0, ids.length);
+  const done = finished.slice(0, limits.batch);
+  if (done.length > 0) await finishSends(db, sqlNow(clock), done);
+  finished.splice(0, done.length);
   const batch = failures.slice(0, limits.batch);
   if (batch.length > 0) observer.expired(await finishFailed(db, sqlNow(clock), batch));
   failures.splice(0, batch.length);

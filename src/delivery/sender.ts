@@ -8,16 +8,20 @@ import { monotonicMs } from './lease.js';
 import type { DeliveryLimits } from './limits.js';
 import type { OutgoingMessage } from './message.js';
 import type { DeliveryObserver } from './observer.js';
+import type { Payload } from './payload.js';
+import { renderText } from './render-text.js';
+import type { ResolveRequest } from './request.js';
 import type { ResultWriter } from './result-writer.js';
-import { renderText } from './texts.js';
-import type { RenderedMessage, Transport } from './transport.js';
+import type { Transport } from './transport.js';
 
 export type Transports = Readonly<Record<Channel, Transport>>;
 
-/** A message that this process holds the lease of. Moments are of the monotonic clock. */
+/** A message that this process holds the lease of. Numbers are moments of the monotonic clock. */
 export interface Entry {
   readonly id: string;
-  readonly message: OutgoingMessage;
+  readonly message: Payload;
+  /** When it was queued, for its reader. */
+  readonly at: Date;
   readonly lease: Date | null;
   readonly attempts: number;
   readonly queuedAt: number;
@@ -42,6 +46,7 @@ export interface Sender {
 
 interface Deps {
   readonly transports: Transports;
+  readonly resolve: ResolveRequest;
   readonly results: ResultWriter;
   readonly clock: Clock;
   readonly log: Logger;
@@ -112,27 +117,53 @@ function createLane(deps: Deps, stop: AbortSignal): Lane {
 
 /** Never rejects. */
 async function sendOne(deps: Deps, entry: Entry, stop: AbortSignal): Promise<void> {
-  const { transports, results, clock, log, limits, backoff, observer } = deps;
-  const { id, message, lease, attempts } = entry;
+  const { results, clock, log, limits, backoff, observer } = deps;
+  const { id, lease, attempts } = entry;
   const now = monotonicMs(clock);
   // Too old: by the end of this send another process might hold the message, or nobody may send it.
   if (now + limits.sendTimeoutMs > entry.leaseEndsAt || now >= entry.expiresAt) return;
+  let message: OutgoingMessage | undefined;
   try {
-    const rendered = render(message, entry.expiresAt - now, clock.now());
     await tracedApart('message send', notesOn(entry), entry.origin, () =>
-      within(limits.sendTimeoutMs, stop, (signal) =>
-        transports[message.channel].send(rendered, signal),
-      ),
+      within(limits.sendTimeoutMs, stop, async (signal) => {
+        message = await dueMessage(deps, entry, signal);
+        if (message !== undefined) await hand(deps, entry, message, signal);
+      }),
     );
-    results.sent(id);
-    observer.sent(message.channel);
+    if (message === undefined) observer.dropped(entry.message.channel);
+    else observer.sent(message.channel);
+    results.finished({ id, state: message === undefined ? 'dropped' : 'sent' });
   } catch (error) {
-    const { kind, channel, accountId } = message;
+    const { kind, channel, accountId } = { accountId: undefined, ...(message ?? entry.message) };
     observer.failed(channel);
     const code = errorCode(error);
     log.warn({ messageId: id, kind, channel, accountId, attempts, error: code }, 'send failed');
     results.failed({ id, lease, attempts, delayMs: backoff(attempts), error: code });
   }
+}
+
+/** The message itself, or what its request comes to now; undefined: nothing is due. */
+async function dueMessage(
+  { resolve }: Deps,
+  { message }: Entry,
+  signal: AbortSignal,
+): Promise<OutgoingMessage | undefined> {
+  return 'to' in message ? message : resolve(message, signal);
+}
+
+async function hand(
+  { transports, clock }: Deps,
+  entry: Entry,
+  message: OutgoingMessage,
+  signal: AbortSignal,
+): Promise<void> {
+  // Resolving may have taken until after the attempt was given up, or the code's last second.
+  signal.throwIfAborted();
+  const lifetimeMs = entry.expiresAt - monotonicMs(clock);
+  if (lifetimeMs <= 0) throw new SendTooLateError('the lifetime is over');
+  const { channel, to, locale } = message;
+  const text = renderText(timely(message, lifetimeMs), entry.at);
+  await transports[channel].send({ channel, to, locale, time: clock.now(), ...text }, signal);
 }
 
 function notesOn({ id, message, attempts }: Entry) {
@@ -144,11 +175,6 @@ function notesOn({ id, message, attempts }: Entry) {
   };
 }
 
-function render(message: OutgoingMessage, lifetimeMs: number, time: Date): RenderedMessage {
-  const { channel, to, locale } = message;
-  return { channel, to, locale, time, ...renderText(timely(message, lifetimeMs)) };
-}
-
 /** After retries a code works for less long than it was meant to: the message says what is left. */
 function timely(message: OutgoingMessage, lifetimeMs: number): OutgoingMessage {
   if (message.kind !== 'verification_code') return message;
@@ -158,6 +184,10 @@ function timely(message: OutgoingMessage, lifetimeMs: number): OutgoingMessage {
 
 class SendTimeoutError extends Error {
   override readonly name = 'SendTimeoutError';
+}
+
+class SendTooLateError extends Error {
+  override readonly name = 'SendTooLateError';
 }
 
 class SendAbortedError extends Error {

@@ -4,14 +4,13 @@ import {
   type Identifier as IdentifierMessage,
   IdentifierType,
 } from '../../generated/countersign/v1/account.js';
-import { type Account, type Identifier, isVerified } from '../accounts/index.js';
+import { type Account, etagOf, type Identifier, isVerified } from '../accounts/index.js';
 
-/** A closed account has no session left that could ask for it. */
 const statuses = {
   active: AccountStatus.ACTIVE,
   blocked: AccountStatus.BLOCKED,
   deactivated: AccountStatus.DEACTIVATED,
-  closed: AccountStatus.UNSPECIFIED,
+  closed: AccountStatus.CLOSED,
 } as const satisfies Record<Account['status'], AccountStatus>;
 
 const types = {
@@ -24,12 +23,15 @@ export function toAccountMessage(account: Account): AccountMessage {
   return {
     accountId: account.accountId,
     status: statuses[account.status],
-    profile: { displayName: account.displayName },
+    profile: {
+      displayName: account.displayName,
+      username: account.identifiers.find(({ type }) => type === 'username')?.value ?? '',
+    },
     settings: { locale: account.locale ?? '' },
     identifiers: account.identifiers.map(toIdentifierMessage),
     createTime: account.createdAt,
     updateTime: account.updatedAt,
-    etag: `r${account.revision}`,
+    etag: etagOf(account),
   };
 }
 
@@ -40,5 +42,6 @@ export function toIdentifierMessage(identifier: Identifier): IdentifierMessage {
     verified: isVerified(identifier),
     verifyTime: identifier.verifiedAt,
     signInEnabled: identifier.signInEnabled,
+    generated: identifier.generated,
   };
 }

@@ -10,6 +10,7 @@ import type { PersonNeed } from './rpc-policies.js';
 export const REQUEST_ID_KEY = 'countersign-request-id';
 export const CALLER_KEY = 'countersign-caller-key';
 export const CLIENT_ADDRESS_KEY = 'countersign-client-address';
+export const CLIENT_USER_AGENT_KEY = 'countersign-client-user-agent';
 export const RETRY_AFTER_KEY = 'retry-after';
 
 /** A call, and what a service file may say about it besides its answer. */
@@ -63,6 +64,18 @@ export function sourceOf(
     );
   }
   return { source: address, sourceIsLocal: false, sourceIsCaller: false };
+}
+
+/** In code points. */
+const MAX_USER_AGENT = 256;
+
+/**
+ * What a browser or app says of itself, made to fit rather than refused: nothing is judged by it, and it is
+ * shown to the person whose session it began.
+ */
+export function userAgentFrom(given: string | undefined): string | undefined {
+  const readable = given?.replace(/[\p{Cc}\p{Cs}]/gu, '').trim() ?? '';
+  return [...readable].slice(0, MAX_USER_AGENT).join('') || undefined;
 }
 
 /** Stands for a peer without an address: one that came through a Unix socket, or has just left. */

@@ -2,6 +2,9 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { validate } from 'uuid';
 import { DomainError, fieldInvalid } from '../core/errors.js';
 
+/** Code points of a name that people read. */
+export const MAX_NAME = 100;
+
 /** proto3 has no "must be set": in this contract an empty string means absent. */
 export function given(value: string | undefined): string | undefined {
   return value === undefined || value === '' ? undefined : value;

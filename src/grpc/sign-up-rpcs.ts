@@ -12,11 +12,8 @@ import { sendCharges, sourceCharges } from '../throttling/index.js';
 import { toAccountMessage } from './account-mapper.js';
 import { authRpc } from './auth-rpcs.js';
 import { toChallengeMessage } from './challenge-mapper.js';
-import { given, optionalUuid, together } from './parse.js';
+import { given, MAX_NAME, optionalUuid, together } from './parse.js';
 import { toTokenSetMessage } from './token-mapper.js';
-
-/** Code points of a name that people read. */
-const MAX_NAME = 100;
 
 export interface SignUpRpcDeps extends SignUpDeps {
   readonly phonePolicy: PhonePolicy;

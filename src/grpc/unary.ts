@@ -23,13 +23,16 @@ import { accessTokenInvalid } from '../sessions/index.js';
 import {
   type Charge,
   compoundKey,
-  type Receipt,
+  type Refusal,
+  rateLimited,
   sourceCharges,
   spendOnSends,
+  type Verdict,
 } from '../throttling/index.js';
 import {
   CALLER_KEY,
   type CallFor,
+  CLIENT_USER_AGENT_KEY,
   only,
   peerAddress,
   REQUEST_ID_KEY,
@@ -37,6 +40,7 @@ import {
   type RpcCall,
   requestIdOf,
   sourceOf,
+  userAgentFrom,
 } from './call-context.js';
 import { type EdgeObserver, type Ending, observeRpc, UNANSWERED } from './call-observer.js';
 import { type Watch, watchCall } from './deadline.js';
@@ -67,6 +71,11 @@ export interface Rpc<
   charges?(input: Input, call: CallFor<Need>): readonly Charge[];
   /** What its messages cost: consumed together with the charges, given back where none was sent. */
   sends?(input: Input, call: CallFor<Need>): readonly Charge[];
+  /**
+   * Answers in place of the use-case where only limiters that hold back are exhausted: a success that
+   * tells no more than the wait, which `retry-after` says too (T4). Without it such a call is refused.
+   */
+  heldBack?(input: Input, call: CallFor<Need>, refusal: Refusal): Output | Promise<Output>;
   /** The use-case. */
   run(input: Input, call: CallFor<Need>): Promise<Output>;
   toResponse(output: Output): Response;
@@ -83,10 +92,10 @@ export interface EdgeDeps {
   readonly allowAnonymousCallers: boolean;
   /** Throws `ACCESS_TOKEN_INVALID` for whatever is not a good token. */
   verifyAccessToken(token: string): Promise<Person>;
-  /** Throws `RATE_LIMITED`: limits that all replicas share. */
-  admit(charges: readonly Charge[]): Promise<Receipt>;
+  /** Judges by limits that all replicas share. */
+  admit(charges: readonly Charge[]): Promise<Verdict>;
   /** The same, counted in this process alone. */
-  admitLocally(charges: readonly Charge[]): Promise<Receipt>;
+  admitLocally(charges: readonly Charge[]): Promise<Verdict>;
   /** The longest that a call may take. */
   readonly callTimeoutMs: number;
   /** For the metrics. */
@@ -118,7 +127,7 @@ class OpenCall implements RpcCall {
 
   constructor(
     readonly requestId: string,
-    metadata: Metadata,
+    private readonly metadata: Metadata,
     /** Of the connection: asked for while there is one. */
     readonly peer: string,
     private readonly watch: Watch,
@@ -129,6 +138,12 @@ class OpenCall implements RpcCall {
 
   get signal(): AbortSignal {
     return this.watch.signal;
+  }
+
+  /** Believed from a caller that has shown who it is, like the address; read where somebody asks for it. */
+  get userAgent(): string | undefined {
+    if (this.caller === '') return undefined;
+    return userAgentFrom(only(this.metadata, CLIENT_USER_AGENT_KEY));
   }
 
   comesFrom({ source, sourceIsLocal, sourceIsCaller }: ReturnType<typeof sourceOf>): void {
@@ -219,11 +234,24 @@ async function serve<Need extends PersonNeed, Request, Response>(
   const own = callCharges(method, policy, call);
   const sends = rpc.sends?.(input, promised) ?? [];
   const charges = [...own, ...(rpc.charges?.(input, promised) ?? []), ...sends];
-  const receipt = await (policy.counted === 'shared'
+  const verdict = await (policy.counted === 'shared'
     ? deps.admit(charges)
     : deps.admitLocally(charges));
+  if (!verdict.admitted) return rpc.toResponse(await holdBack(rpc, input, promised, verdict));
   const work = () => rpc.run(input, promised);
-  return rpc.toResponse(await spendOnSends(receipt, sends, work, () => call.nothingSent));
+  return rpc.toResponse(await spendOnSends(verdict.receipt, sends, work, () => call.nothingSent));
+}
+
+function holdBack<Need extends PersonNeed, Input, Output>(
+  rpc: Pick<Rpc<Need, unknown, unknown, Input, Output>, 'heldBack'>,
+  input: Input,
+  call: CallFor<Need>,
+  refusal: Refusal,
+): Output | Promise<Output> {
+  const { holdsBack, retryAfterSeconds } = refusal;
+  if (rpc.heldBack === undefined || !holdsBack) throw rateLimited(retryAfterSeconds);
+  call.holdBack(retryAfterSeconds);
+  return rpc.heldBack(input, call, refusal);
 }
 
 /**

@@ -6,18 +6,34 @@ import {
   type SendVerificationCodeInput,
   sendVerificationCode,
 } from '../accounts/index.js';
-import { type Challenge, parseCode } from '../challenges/index.js';
+import {
+  type Challenge,
+  type FlowRequest,
+  type OpenFlowDeps,
+  parseCode,
+} from '../challenges/index.js';
 import type { Person, PersonCall } from '../core/call.js';
-import { type Channel, type PhonePolicy, parseEmail, parsePhone } from '../core/contact.js';
+import {
+  type Channel,
+  type Locale,
+  type PhonePolicy,
+  parseEmail,
+  parseLocale,
+  parsePhone,
+} from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
 import { rememberSource, sendCharges } from '../throttling/index.js';
 import { toIdentifierMessage } from './account-mapper.js';
 import { authRpc } from './auth-rpcs.js';
 import type { RpcCall } from './call-context.js';
 import { toChallengeMessage } from './challenge-mapper.js';
+import { flowSteps } from './flow-steps.js';
 import { given, optionalUuid, together } from './parse.js';
 
-export interface VerificationRpcDeps extends SendVerificationCodeDeps, ConfirmIdentifierDeps {
+export interface VerificationRpcDeps
+  extends SendVerificationCodeDeps,
+    ConfirmIdentifierDeps,
+    OpenFlowDeps {
   readonly phonePolicy: PhonePolicy;
   readonly defaultRegion: string | undefined;
 }
@@ -68,6 +84,33 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
       run: (input, call) => confirm(deps, call, input),
       toResponse: ({ identifier }) => ({ identifier: toIdentifierMessage(identifier) }),
     }),
+    resendEmailConfirmation: authRpc('resendEmailConfirmation', {
+      parse: (request, call) =>
+        together({
+          email: () => parseEmail('email', request.email),
+          challengeId: () => optionalUuid('challenge_id', request.challengeId),
+          locale: () => parseLocale('locale', request.locale) ?? call.locale,
+        }),
+      ...flowSteps(deps, toConfirmationFlow),
+      toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),
+    }),
+  };
+}
+
+/** What becomes of it: `resolveConfirmation`. */
+function toConfirmationFlow(input: {
+  readonly email: string;
+  readonly challengeId: string | undefined;
+  readonly locale: Locale;
+}): FlowRequest {
+  const { email, challengeId, locale } = input;
+  return {
+    kind: 'confirmation_request',
+    purpose: 'verify',
+    typed: { type: 'email', value: email },
+    channel: 'email',
+    challengeId,
+    locale,
   };
 }
 

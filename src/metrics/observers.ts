@@ -110,6 +110,11 @@ export function deliveryObserver({ counter, gauge }: Instruments): DeliveryObser
     'Attempts to send that failed; each is repeated until the message expires.',
     ['channel'],
   );
+  const dropped = counter(
+    'countersign_messages_dropped_total',
+    'Requests of anonymous calls that no message was due for.',
+    ['channel'],
+  );
   const expired = counter(
     'countersign_messages_expired_total',
     'Messages never sent, because their lifetime was over.',
@@ -122,10 +127,12 @@ export function deliveryObserver({ counter, gauge }: Instruments): DeliveryObser
   for (const channel of ['email', 'sms']) {
     sent.inc({ channel }, 0);
     failed.inc({ channel }, 0);
+    dropped.inc({ channel }, 0);
   }
   return {
     sent: (channel) => sent.inc({ channel }),
     failed: (channel) => failed.inc({ channel }),
+    dropped: (channel) => dropped.inc({ channel }),
     expired: (messages) => expired.inc(messages),
     oldestUnsent: (ageSeconds) => oldest.set(ageSeconds),
   };

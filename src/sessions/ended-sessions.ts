@@ -18,6 +18,8 @@ export interface EndedSessions extends AsyncDisposable {
   has(sessionId: string, accountId: string, authTime: Date): boolean;
   /** This process has ended a session itself and need not wait for the poll to learn of it. */
   add(sessionId: string): void;
+  /** The same of an account whose sessions it has revoked. */
+  revoke(account: RevokedAccountRow): void;
   /** Reads what has changed now. Rejects, and keeps what it had, where that fails. */
   poll(): Promise<void>;
   /** Age of the last successful poll. */
@@ -46,8 +48,10 @@ const MARGIN_SECONDS = 60;
 /** Longer than this without a successful poll is an error and no hiccup. */
 const STALE_MS = 10_000;
 
-interface RevokedAccount {
+interface Revocation {
+  readonly epoch: number;
   readonly second: number;
+  readonly casualties: ReadonlySet<string>;
   readonly survivors: ReadonlySet<string>;
   readonly until: number;
 }
@@ -59,7 +63,7 @@ export async function createEndedSessions(deps: EndedSessionsDeps): Promise<Ende
   // Both keep the order of insertion, which is the order of `until`: the oldest are in front. They
   // are bounded by what ends within one token lifetime.
   const sessions = new Map<string, number>();
-  const accounts = new Map<string, RevokedAccount>();
+  const accounts = new Map<string, Revocation>();
   let polledAt: number | undefined;
 
   const add = (sessionId: string): void => {
@@ -68,10 +72,14 @@ export async function createEndedSessions(deps: EndedSessionsDeps): Promise<Ende
   };
   const revoke = (row: RevokedAccountRow): void => {
     const known = accounts.get(row.account_id);
-    const again = known !== undefined && known.second === row.raised_second;
+    // A poll that had read before this process revoked again.
+    if (known !== undefined && known.epoch > row.session_epoch) return;
+    const again = known?.epoch === row.session_epoch;
     if (!again) accounts.delete(row.account_id);
     accounts.set(row.account_id, {
+      epoch: row.session_epoch,
       second: row.raised_second,
+      casualties: new Set(row.casualties),
       survivors: new Set(row.survivors),
       until: again ? known.until : clock.now().getTime() + keepSeconds * 1000,
     });
@@ -94,12 +102,15 @@ export async function createEndedSessions(deps: EndedSessionsDeps): Promise<Ende
     has(sessionId, accountId, authTime) {
       if (sessions.has(sessionId)) return true;
       const revoked = accounts.get(accountId);
-      if (revoked === undefined || revoked.survivors.has(sessionId)) return false;
+      if (revoked === undefined) return false;
       // By when the person authenticated, not by when the token was signed: a refresh that ran
-      // beside the revocation may have signed after it. Seconds are all that a token says.
-      return Math.floor(authTime.getTime() / 1000) <= revoked.second;
+      // beside the revocation may have signed after it.
+      const began = Math.floor(authTime.getTime() / 1000);
+      if (began === revoked.second) return revoked.casualties.has(sessionId);
+      return began < revoked.second && !revoked.survivors.has(sessionId);
     },
     add,
+    revoke,
     poll,
     staleForMs,
     get size() {

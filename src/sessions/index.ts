@@ -6,6 +6,7 @@ export {
   MAX_ACCESS_TOKEN_LENGTH,
   type TokenGrant,
 } from './access-token.js';
+export { type RevokedAccountRow, revokedAccount } from './ended-session-store.js';
 export {
   createEndedSessions,
   type EndedSessions,
@@ -36,6 +37,13 @@ export {
   type SessionScope,
   type TokenSet,
 } from './session.js';
+export { openClient, type SessionClient } from './session-client.js';
+export { carrySessionOver, recordRaisedEpoch } from './session-epoch-store.js';
+export {
+  type ListedSessionRow,
+  type SessionPlace,
+  selectLiveSessions,
+} from './session-list-store.js';
 export {
   type EndReason,
   endSessions,

@@ -12,13 +12,16 @@ import { RETRY_SECONDS } from './session.js';
  * Whether the row that goes by the name `session` still has power, given its account's present
  * epoch. Every statement that changes something for a signed-in person asks this: an access token
  * outlives its session by minutes.
+ *
+ * Not `=`: a session that was carried over to a new epoch a moment ago may show before the account that it is
+ * compared with.
  */
 export function sessionIsAlive(
   now: RawBuilder<Date>,
   session: RawBuilder<unknown>,
   sessionEpoch: RawBuilder<unknown>,
 ): RawBuilder<boolean> {
-  return sql<boolean>`(${session}.ended_at is null and ${session}.session_epoch = ${sessionEpoch}
+  return sql<boolean>`(${session}.ended_at is null and ${session}.session_epoch >= ${sessionEpoch}
     and ${session}.idle_expires_at > ${now} and ${session}.expires_at > ${now})`;
 }
 

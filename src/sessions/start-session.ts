@@ -1,7 +1,10 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { Call } from '../core/call.js';
 import type { Random } from '../core/ids.js';
+import type { KeyRing } from '../core/keys.js';
 import type { RefreshTokens } from './refresh-token.js';
 import type { SessionLifetime } from './session.js';
+import { clientOf, sealClient } from './session-client.js';
 
 /** A session before its row: everything about it that the database does not decide. */
 export interface PreparedSession {
@@ -11,19 +14,28 @@ export interface PreparedSession {
   readonly amr: readonly string[];
   readonly refreshToken: string;
   readonly tokenHash: Buffer;
+  /** Who it is opened for (`SessionClient`). */
+  readonly clientSealed: Buffer | null;
 }
 
 /**
- * Makes the session's id and first refresh token. Pure: no row exists until `insertSession` has
- * run.
+ * Makes the session's id and first refresh token, and seals who the call opens it for. Pure: no row
+ * exists until `insertSession` has run.
  */
 export function prepareSession(
-  deps: { readonly refreshTokens: RefreshTokens; readonly random: Random },
-  input: { readonly caller: string; readonly amr: readonly string[] },
+  deps: {
+    readonly refreshTokens: RefreshTokens;
+    readonly random: Random;
+    readonly clientKeys: KeyRing;
+  },
+  call: Pick<Call, 'caller' | 'source' | 'sourceIsLocal' | 'sourceIsCaller' | 'userAgent'>,
+  { amr }: { readonly amr: readonly string[] },
 ): PreparedSession {
   const sessionId = deps.random.id();
-  const { token, hash } = deps.refreshTokens.first(sessionId, input.caller);
-  return { sessionId, ...input, refreshToken: token, tokenHash: hash };
+  const { caller } = call;
+  const { token, hash } = deps.refreshTokens.first(sessionId, caller);
+  const clientSealed = sealClient(deps, sessionId, clientOf(call));
+  return { sessionId, caller, amr, refreshToken: token, tokenHash: hash, clientSealed };
 }
 
 /** Expressions over the row of `from` (one row: one session). */
@@ -61,11 +73,12 @@ export function insertSession(
   return sql<StartedSessionRow>`
     insert into sessions (
       session_id, account_id, caller, session_epoch, auth_time, amr, organization_id, merchant_id,
-      generation, token_hash, idle_expires_at, expires_at, created_at
+      generation, token_hash, client_sealed, idle_expires_at, expires_at, created_at
     )
     select ${prepared.sessionId}::uuid, ${parts.accountId}, ${prepared.caller}::text,
       ${parts.sessionEpoch}, date_trunc('second', session_start.now), ${[...prepared.amr]}::text[],
       ${parts.organizationId}, ${parts.merchantId}, 0, ${prepared.tokenHash}::bytea,
+      ${prepared.clientSealed}::bytea,
       session_start.now + make_interval(secs => ${idle}),
       session_start.now + make_interval(secs => ${lifetime.maxSeconds}), session_start.now
     from ${parts.from} cross join lateral (select ${now} as now) session_start

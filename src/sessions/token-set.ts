@@ -1,4 +1,5 @@
 import type { Random } from '../core/ids.js';
+import type { KeyRing } from '../core/keys.js';
 import type { AccessTokens, TokenGrant } from './access-token.js';
 import type { RefreshTokens } from './refresh-token.js';
 import type { SessionLifetime, TokenSet } from './session.js';
@@ -9,6 +10,8 @@ export interface SessionDeps {
   readonly refreshTokens: RefreshTokens;
   readonly accessTokens: AccessTokens;
   readonly sessionLifetime: SessionLifetime;
+  /** Seal who a session was opened for. */
+  readonly clientKeys: KeyRing;
 }
 
 export interface TokenSetInput extends TokenGrant {

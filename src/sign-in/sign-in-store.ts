@@ -91,7 +91,7 @@ export async function chargePassword(
       ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end from handle h
       ) s cross join t where not exists (select from typed where wait is not null)
     ),
-    charged as (${chargeBudgets(sql`s.now`, KEY, deps.passwordBudget, sql`select * from chargeable`)})
+    charged as (${chargeBudgets(sql`s.now`, { channel: sql`'password'`, lane: KEY.lane }, deps.passwordBudget, sql`select * from chargeable`)})
     select h.account_id, h.proof_epoch, h.session_epoch, h.password_hash, h.password_pepper,
       exists (select from charged where subject = ${typed.subject}::bytea) as typed_charged,
       exists (select from charged where subject = uuid_send(h.account_id)) as account_charged,

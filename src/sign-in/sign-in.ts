@@ -1,7 +1,7 @@
-import { addressSubject, type BudgetPolicy } from '../challenges/index.js';
+import { type BudgetPolicy, typedSubject } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import { classifyIdentifier } from '../core/contact.js';
+import { classifyIdentifier, type IdentifierType } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
 import type { Db } from '../db/index.js';
 import { type ScopeRequest, scopeNotGranted } from '../organizations/index.js';
@@ -29,6 +29,8 @@ export interface SignInDeps extends SessionDeps {
   readonly budgetSecret: Buffer;
   readonly passwordBudget: BudgetPolicy;
   readonly defaultRegion: string | undefined;
+  /** Types that nobody signs in by now: their handles are not known to be one account's. */
+  readonly closedHandles: ReadonlySet<IdentifierType>;
 }
 
 export interface SignInInput {
@@ -63,13 +65,14 @@ export interface SignedIn {
  */
 export async function signIn(deps: SignInDeps, call: Call, input: SignInInput): Promise<SignedIn> {
   const identifier = classifyIdentifier(input.identifier, input.region ?? deps.defaultRegion, {});
-  const subject = addressSubject(
+  const subject = typedSubject(
     deps.budgetSecret,
-    `typed:${identifier?.type ?? ''}`,
-    identifier?.value ?? input.identifier,
+    identifier ?? { type: undefined, value: input.identifier },
   );
+  const closed = identifier !== undefined && deps.closedHandles.has(identifier.type);
+  const handle = closed ? undefined : identifier;
   // What is no identifier stays out of the statement: PostgreSQL would refuse a NUL in it.
-  const typed = { ...(identifier ?? { type: undefined, value: '' }), subject };
+  const typed = { ...(handle ?? { type: undefined, value: '' }), subject };
   const guess = await chargePassword(deps, typed);
   const verdict = await judge(deps, call, input.password, typed, guess);
   if (guess.lockedSeconds !== undefined) throw signInLocked(guess.lockedSeconds);
@@ -121,7 +124,7 @@ async function begin(
     rehashed: PasswordHash | undefined;
   },
 ): Promise<Omit<SignedIn, 'address'>> {
-  const session = prepareSession(deps, { caller: call.caller, amr: ['pwd'] });
+  const session = prepareSession(deps, call, { amr: ['pwd'] });
   // Completed although the caller may have left: the budgets must be cleared for the right password.
   const opened = await openSession(deps, call, { ...proof, session, scope: input.scope });
   if (opened === undefined) throw credentialsInvalid();

@@ -181,6 +181,7 @@ function toDone(row: SignUpRow, draft: NewSignUp): SignUpDone {
       state: 'claimed',
       verifiedAt: undefined,
       signInEnabled: false,
+      generated: false,
     }),
   );
   const username: Identifier = {
@@ -189,6 +190,7 @@ function toDone(row: SignUpRow, draft: NewSignUp): SignUpDone {
     state: 'verified',
     verifiedAt: row.created_at,
     signInEnabled: true,
+    generated: false,
   };
   return {
     authTime: row.auth_time,

@@ -50,7 +50,7 @@ export async function signUp(deps: SignUpDeps, call: Call, input: SignUpInput): 
   const password = await deps.hasher.hash(input.password, call);
   const accountId = deps.random.id();
   const codes = prepareCodes(deps, call, accountId, input);
-  const session = prepareSession(deps, { caller: call.caller, amr: ['pwd'] });
+  const session = prepareSession(deps, call, { amr: ['pwd'] });
   const draft: NewSignUp = {
     ...input,
     accountId,
@@ -115,7 +115,6 @@ function prepareCodes(
       ? []
       : [
           prepareCode(deps, {
-            purpose: 'verify',
             accountId,
             channel,
             destination,

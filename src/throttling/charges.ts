@@ -1,5 +1,5 @@
 import type { Call } from '../core/call.js';
-import { type Channel, regionOfPhone } from '../core/contact.js';
+import { type Channel, type IdentifierType, regionOfPhone } from '../core/contact.js';
 import { DomainError } from '../core/errors.js';
 import { sourceKey } from './source-address.js';
 import { type Charge, compoundKey, type Receipt, type Throttle } from './throttle.js';
@@ -49,17 +49,55 @@ export function sendCharges(
   destination: string,
   call: Origin,
 ): readonly Charge[] {
-  const source = knownSource(call);
-  const perAddress: readonly Charge[] = [
-    { limiter: 'sendsPerAddressShort', key: destination, source },
-    { limiter: 'sendsPerAddressLong', key: destination, source },
-  ];
+  const perAddress = addressCharges(destination, knownSource(call));
   if (channel === 'email') return [...perAddress, { limiter: 'emailInAll', key: '' }];
   return [
     ...perAddress,
     { limiter: 'smsPerCountry', key: regionOfPhone(destination) },
     { limiter: 'smsInAll', key: '' },
   ];
+}
+
+function addressCharges(key: string, source: string | undefined): readonly Charge[] {
+  return [
+    { limiter: 'sendsPerAddressShort', key, source },
+    { limiter: 'sendsPerAddressLong', key, source },
+  ];
+}
+
+/** What a stranger typed, in canonical form. */
+interface Typed {
+  readonly type: IdentifierType;
+  readonly value: string;
+}
+
+interface AnonymousRequest {
+  /** Asking for one thing does not hold back who asks for another. */
+  readonly purpose: 'verify' | 'sign_in' | 'reset';
+  /** It names the flow that it belongs to, which has a hard cooldown of its own. */
+  readonly again: boolean;
+}
+
+/**
+ * What one anonymous request for a message costs, by what was typed alone (rule 8): charged as the `sends`
+ * of an RPC. `channel` is undefined where only the worker learns by which one the message goes, if any.
+ */
+export function anonymousCharges(
+  typed: Typed,
+  channel: Channel | undefined,
+  call: Origin,
+  { purpose, again }: AnonymousRequest,
+): readonly Charge[] {
+  const source = knownSource(call);
+  // A username shares no count with an address, whatever either looks like.
+  const key = typed.type === 'username' ? compoundKey('username', typed.value) : typed.value;
+  const resend: readonly Charge[] =
+    again || source === undefined
+      ? []
+      : [{ limiter: 'resendsPerSource', key: compoundKey(purpose, key, source) }];
+  const sends =
+    channel === undefined ? addressCharges(key, source) : sendCharges(channel, typed.value, call);
+  return [{ limiter: 'anonymousInAll', key: '' }, ...resend, ...sends];
 }
 
 /**

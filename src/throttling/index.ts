@@ -1,4 +1,10 @@
-export { rememberSource, sendCharges, sourceCharges, spendOnSends } from './charges.js';
+export {
+  anonymousCharges,
+  rememberSource,
+  sendCharges,
+  sourceCharges,
+  spendOnSends,
+} from './charges.js';
 export { type ConnectRedisOptions, connectRedis, type RedisConnection } from './connect-redis.js';
 export { rateLimited, type ThrottlingReason } from './errors.js';
 export {
@@ -13,5 +19,12 @@ export { createMemoryThrottle, type MemoryThrottleDeps } from './memory-throttle
 export { parseRedisAddress, REDIS_FORMS } from './redis-address.js';
 export { createRedisThrottle, type RedisThrottleDeps } from './redis-throttle.js';
 export { parseSourceAddress, sourceKey } from './source-address.js';
-export { type Charge, compoundKey, type Receipt, type Throttle, type Verdict } from './throttle.js';
+export {
+  type Charge,
+  compoundKey,
+  type Receipt,
+  type Refusal,
+  type Throttle,
+  type Verdict,
+} from './throttle.js';
 export type { ThrottleObserver } from './throttle-observer.js';

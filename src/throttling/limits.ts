@@ -4,6 +4,7 @@ export type KeyedBy =
   | 'country'
   | 'source'
   | 'source and RPC'
+  | 'address and source'
   | 'caller and RPC'
   | 'everyone';
 
@@ -15,8 +16,15 @@ interface LimiterShape {
    * and create nothing) cannot drain what others need: an address's share, a country, the whole.
    */
   readonly counts: 'attempts' | 'admissions';
+  /**
+   * What a call is told that finds nothing else exhausted. `hold back`: the answer that it would have had,
+   * with the wait beside it, where its RPC has such an answer (T4); any other RPC refuses.
+   */
+  readonly whenExhausted: 'refuse' | 'hold back';
   readonly points: number;
   readonly windowSeconds: number;
+  /** Where no window is configured, it is the hard cooldown between two codes, whatever that is. */
+  readonly followsCooldown?: true;
   /**
    * The limiter that counts a source which the address knows (`known-sources.ts`) in place of this one,
    * so that strangers who use this one up do not shut out the person whom the address belongs to.
@@ -27,6 +35,7 @@ interface LimiterShape {
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+const DEFAULT_COOLDOWN_SECONDS = MINUTE;
 
 /**
  * Every soft limiter of the house, and its default size. `docs/throttling.md` shows the same table
@@ -48,6 +57,13 @@ const catalogue = {
   smsPerCountry: admission('country', 1_000, HOUR),
   smsInAll: admission('everyone', 5_000, HOUR),
   emailInAll: admission('everyone', 20_000, HOUR),
+  anonymousInAll: { ...admission('everyone', 60_000, HOUR), whenExhausted: 'hold back' },
+  // Stands in for the cooldown inside a flow, for who asks again outside of it.
+  resendsPerSource: {
+    ...admission('address and source', 1, DEFAULT_COOLDOWN_SECONDS),
+    whenExhausted: 'hold back',
+    followsCooldown: true,
+  },
   signUpsPerSource: admission('source', 20, HOUR),
   signUpsInAll: admission('everyone', 10_000, HOUR),
   signInsPerSource: attempt('source', 30, MINUTE),
@@ -64,6 +80,8 @@ export type LimiterName =
   | 'smsPerCountry'
   | 'smsInAll'
   | 'emailInAll'
+  | 'anonymousInAll'
+  | 'resendsPerSource'
   | 'signUpsPerSource'
   | 'signUpsInAll'
   | 'signInsPerSource'
@@ -100,10 +118,16 @@ export function insurancePoints(points: number): number {
   return Math.max(1, Math.floor(points / INSURED_REPLICAS));
 }
 
-/** The catalogue with what configuration changes. Throws a plain error for sizes that make no sense. */
-export function resolveLimits(overrides: LimitOverrides = {}): Limits {
+/**
+ * The catalogue with what configuration changes: sizes, and the cooldown that some windows follow. Throws
+ * a plain error for sizes that make no sense.
+ */
+export function resolveLimits(
+  overrides: LimitOverrides = {},
+  cooldownSeconds = DEFAULT_COOLDOWN_SECONDS,
+): Limits {
   const entries = limiterNames.map((name): [LimiterName, Limiter] => {
-    const { points, windowSeconds } = overrides[name] ?? catalogue[name];
+    const { points, windowSeconds } = overrides[name] ?? standard(catalogue[name], cooldownSeconds);
     requireWhole(`${name}.points`, points, MAX_POINTS);
     requireWhole(`${name}.windowSeconds`, windowSeconds, MAX_WINDOW_SECONDS);
     const insured = insurancePoints(points);
@@ -112,15 +136,19 @@ export function resolveLimits(overrides: LimitOverrides = {}): Limits {
   return Object.fromEntries(entries) as Record<LimiterName, Limiter>;
 }
 
+function standard({ points, windowSeconds, followsCooldown }: LimiterShape, cooldown: number) {
+  return { points, windowSeconds: followsCooldown ? cooldown : windowSeconds };
+}
+
 function requireWhole(what: string, value: number, max: number): void {
   if (Number.isInteger(value) && value >= 1 && value <= max) return;
   throw new Error(`limit ${what} must be a whole number from 1 to ${max}`);
 }
 
 function admission(keyedBy: KeyedBy, points: number, windowSeconds: number): LimiterShape {
-  return { keyedBy, counts: 'admissions', points, windowSeconds };
+  return { keyedBy, counts: 'admissions', whenExhausted: 'refuse', points, windowSeconds };
 }
 
 function attempt(keyedBy: KeyedBy, points: number, windowSeconds: number): LimiterShape {
-  return { keyedBy, counts: 'attempts', points, windowSeconds };
+  return { keyedBy, counts: 'attempts', whenExhausted: 'refuse', points, windowSeconds };
 }

@@ -23,15 +23,17 @@ export interface Receipt {
   giveBack(charges: readonly Charge[]): Promise<void>;
 }
 
-export type Verdict =
-  | { readonly admitted: true; readonly receipt: Receipt }
-  | {
-      readonly admitted: false;
-      /** The longest of the waits, whole seconds, at least one. */
-      readonly retryAfterSeconds: number;
-      /** For the process itself (void challenges, metrics), never for the wire. */
-      readonly exhausted: readonly LimiterName[];
-    };
+export interface Refusal {
+  readonly admitted: false;
+  /** The longest of the waits, whole seconds, at least one. */
+  readonly retryAfterSeconds: number;
+  /** For the process itself, never for the wire. */
+  readonly exhausted: readonly LimiterName[];
+  /** Every one of them would rather hold the call back than have it refused (T4). */
+  readonly holdsBack: boolean;
+}
+
+export type Verdict = { readonly admitted: true; readonly receipt: Receipt } | Refusal;
 
 /**
  * The port for soft limits. All charges of a call go out at once, in one round trip of the network.
@@ -44,7 +46,7 @@ export type Verdict =
 export interface Throttle {
   /** Throws `RATE_LIMITED` with the longest wait when any limiter is exhausted. */
   consume(charges: readonly Charge[]): Promise<Receipt>;
-  /** The same, as a value: for flows that answer an exhausted limit otherwise than by refusing. */
+  /** The same, as a value: for who answers an exhausted limit otherwise than by refusing. */
   tryConsume(charges: readonly Charge[]): Promise<Verdict>;
   /**
    * Lets an address know a source (a `sourceKey`), which has just proven the address or signed in with
@@ -183,11 +185,12 @@ function idOf(secret: Buffer | undefined, bytes: number, ...parts: readonly stri
     .toString('base64url');
 }
 
-function refusal(waits: readonly Wait[]): Verdict & { readonly admitted: false } {
+function refusal(waits: readonly Wait[]): Refusal {
   const longest = Math.max(...waits.map(({ waitMs }) => waitMs));
   return {
     admitted: false,
     retryAfterSeconds: Math.max(1, Math.ceil(longest / 1000)),
     exhausted: [...new Set(waits.map(({ limiter }) => limiter.name))],
+    holdsBack: waits.every(({ limiter }) => limiter.whenExhausted === 'hold back'),
   };
 }

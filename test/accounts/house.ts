@@ -12,14 +12,17 @@ import type { RenderedMessage } from '../../src/delivery/index.js';
 import type { TestDatabase } from '../support/databases.js';
 import { createMailbox } from '../support/mailbox.js';
 import { type Signup, signUp, unique } from '../support/people.js';
-import { startTestApp, type TestApp } from '../support/test-app.js';
+import { startTestApp, type TestApp, type TestAppOptions } from '../support/test-app.js';
 import { createTestClock } from '../support/test-clock.js';
 
 /** Apps with different settings over one database, one clock and one mailbox: replicas, one at a time. */
 export interface House extends AsyncDisposable {
   /** Default rules, but soft limits that no test of another matter meets. */
   readonly app: TestApp;
-  open(env: Readonly<Record<string, string>>, options?: { callerKey?: string }): Promise<TestApp>;
+  open(
+    env: Readonly<Record<string, string>>,
+    options?: Pick<TestAppOptions, 'callerKey' | 'log'>,
+  ): Promise<TestApp>;
 }
 
 const ROOMY = {

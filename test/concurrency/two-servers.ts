@@ -171,7 +171,7 @@ export async function brokenInvariants(db: Db): Promise<readonly string[]> {
         or not exists (select from account_settings l where l.account_id = a.account_id)
         or not exists (select from role_assignments r where r.account_id = a.account_id and r.role = 'owner')
     union all select 'a slot twice: ' || account_id from challenges
-      group by account_id, channel, purpose having count(*) > 1
+      where purpose = 'verify' and account_id is not null group by account_id, channel having count(*) > 1
     union all select 'more failures than are allowed in a row' from guess_budgets where failures > 5
     union all select 'a used-up count that is open' from guess_budgets
       where failures >= 5 and locked_until is null

@@ -196,16 +196,16 @@ describe('loadConfig', () => {
     ]);
   });
 
-  it('refuses what only later versions know, instead of ignoring it', () => {
-    const names = ['PHONE_SIGN_IN', 'RECOVERY_CHANNEL_ORDER', 'RECOVERY_DELIVERY'];
-    expect(problemsOf(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual(
-      names.map((name) => ({
-        name,
-        wrong: 'it is not available in this version',
-        remedy: 'Remove it',
-      })),
-    );
-    expect(problemsOf(Object.fromEntries(names.map((name) => [name, ''])))).toEqual([]);
+  it('takes the channels of a recovery in their order', () => {
+    expect(loadConfig({}).recovery).toEqual({ delivery: 'typed', channels: ['sms', 'email'] });
+    const { recovery } = loadConfig({
+      RECOVERY_DELIVERY: 'registered',
+      RECOVERY_CHANNEL_ORDER: 'email',
+    });
+    expect(recovery).toEqual({ delivery: 'registered', channels: ['email'] });
+    expect(problemsOf({ RECOVERY_CHANNEL_ORDER: 'email,fax' })).toMatchObject([
+      { name: 'RECOVERY_CHANNEL_ORDER' },
+    ]);
   });
 
   it('takes a direct URL beside that of the pooler only', () => {

@@ -113,6 +113,22 @@ export function throttlingContract(name: string, make: () => Promise<ThrottleHar
       ]);
     });
 
+    it('says whether all that is exhausted holds back, when it says so from memory too (T4)', async () => {
+      const throttle = harness.open({ sendsPerAddressShort: { points: 1, windowSeconds: 60 } });
+      const resend = { limiter: 'resendsPerSource', key: 'a' } as const;
+      const holdsBack = async (charges: readonly Charge[]) => {
+        const verdict = await throttle.tryConsume(charges);
+        return verdict.admitted ? 'admitted' : verdict.holdsBack;
+      };
+      expect(await holdsBack([resend])).toBe('admitted');
+      for (let i = 0; i < 3; i += 1) expect(await holdsBack([resend])).toBe(true);
+      await throttle.consume([send('b')]);
+      for (let i = 0; i < 3; i += 1) {
+        expect(await holdsBack([send('b')])).toBe(false);
+        expect(await holdsBack([resend, send('b')])).toBe(false);
+      }
+    });
+
     it('gives admissions back when another limiter refuses: refused calls drain nothing', async () => {
       const throttle = harness.open({
         sendsPerAddressShort: { points: 1, windowSeconds: 60 },

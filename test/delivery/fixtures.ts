@@ -6,10 +6,15 @@ import { type Db, sqlNow } from '../../src/db/index.js';
 import {
   createOutbox,
   type DeliveryLimits,
+  type DeliveryObserver,
+  type DeliveryRequest,
   insertMessage,
   type Outbox,
+  type OutboxDeps,
   type OutgoingMessage,
+  type Payload,
   type PreparedMessage,
+  type ResolveRequest,
   type Transports,
 } from '../../src/delivery/index.js';
 import { silentLog } from '../support/databases.js';
@@ -29,11 +34,15 @@ export function movableClock(): MovableClock {
 
 export const dataKeys = keyRing([Buffer.alloc(32, 7)]);
 
+export const noRequests: ResolveRequest = () =>
+  Promise.reject(new Error('no request was expected'));
+
 export function outboxOn(
   db: Db,
   clock: Clock,
   transports: Transports,
   limits: Partial<DeliveryLimits> = {},
+  rest: Partial<Pick<OutboxDeps, 'resolve' | 'observer' | 'log'>> = {},
 ): Outbox {
   return createOutbox({
     db,
@@ -41,8 +50,10 @@ export function outboxOn(
     random: systemRandom,
     clock,
     transports,
+    resolve: noRequests,
     log: silentLog,
     limits: { lingerMs: 1, retryMs: 10, ...limits },
+    ...rest,
   });
 }
 
@@ -55,16 +66,43 @@ export function codeMessage(
     channel: to.includes('@') ? 'email' : 'sms',
     to,
     locale: 'en',
-    variables: { code, minutes: 5 },
+    variables: { purpose: 'verify', code, minutes: 5 },
     lifetimeSeconds,
   };
+}
+
+export function requestFor(fields: Partial<DeliveryRequest> = {}): DeliveryRequest {
+  return {
+    kind: 'sign_in_request',
+    channel: 'sms',
+    locale: 'en',
+    lifetimeSeconds: 300,
+    challengeId: '57d104c6-4d36-44fa-9f98-213348668d7a',
+    caller: 'bff-of-the-tests',
+    requestId: 'request-1',
+    typed: { type: 'phone', value: '+84901234567' },
+    ...fields,
+  };
+}
+
+/** What an observer was told of single messages, in order. */
+export function observed(): { observer: DeliveryObserver; seen: string[] } {
+  const seen: string[] = [];
+  const observer: DeliveryObserver = {
+    sent: (channel) => void seen.push(`sent ${channel}`),
+    failed: (channel) => void seen.push(`failed ${channel}`),
+    dropped: (channel) => void seen.push(`dropped ${channel}`),
+    expired: () => {},
+    oldestUnsent: () => {},
+  };
+  return { observer, seen };
 }
 
 /** Inserts as a use-case does: in a `with` of a greater statement. */
 export async function insert(
   db: Db,
   clock: Clock,
-  message: PreparedMessage,
+  message: PreparedMessage<Payload>,
   from: RawBuilder<unknown> = sql`(select 1) as one`,
 ): Promise<void> {
   await sql`with queued as (${insertMessage(sqlNow(clock), message, { accountId: sql`null`, locale: sql`${message.message.locale}::text`, from })})

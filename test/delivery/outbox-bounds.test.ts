@@ -11,6 +11,7 @@ import {
   insert,
   type MovableClock,
   movableClock,
+  noRequests,
   outboxOn,
   rowOf,
 } from './fixtures.js';
@@ -113,6 +114,7 @@ describe('limits of delivery', () => {
         random: systemRandom,
         clock,
         transports: { email: never, sms: never },
+        resolve: noRequests,
         log: silentLog,
         limits: { sendTimeoutMs: 20_000 },
       }),

@@ -12,6 +12,7 @@ import {
   insert,
   type MovableClock,
   movableClock,
+  noRequests,
   outboxOn,
   rowOf,
 } from './fixtures.js';
@@ -146,6 +147,7 @@ eachDatabase('outbox', (database) => {
       transports,
       dataKeys: rotated,
       random: systemRandom,
+      resolve: noRequests,
       log: silentLog,
     });
     clock.offsetMs += LEASE_MS;

@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/db/index.js';
-import { LEASE_SECONDS } from '../../src/delivery/index.js';
+import { LEASE_SECONDS, type ResolveRequest } from '../../src/delivery/index.js';
 import { describePostgres, silentLog } from '../support/databases.js';
 import { createMailbox } from '../support/mailbox.js';
-import { codeMessage, insert, movableClock, outboxOn } from './fixtures.js';
+import { codeMessage, insert, movableClock, outboxOn, requestFor } from './fixtures.js';
 
 describePostgres('outbox races', (database) => {
   it('sends each message once while four processes recover the same 300', async () => {
@@ -41,6 +41,39 @@ describePostgres('outbox races', (database) => {
       db,
     );
     expect(rows).toEqual([{ state: 'sent', count: 300 }]);
+  });
+
+  it('resolves each request once while four processes recover the same 200', async () => {
+    const { db, url } = database();
+    const clock = movableClock();
+    const mailbox = createMailbox();
+    const asked: string[] = [];
+    const resolve: ResolveRequest = async ({ challengeId, typed }) => {
+      asked.push(challengeId);
+      return Number(challengeId) % 2 === 0 ? codeMessage({ to: typed.value }) : undefined;
+    };
+    const numbers = Array.from({ length: 200 }, (_, i) => String(i));
+    const author = outboxOn(db, clock, mailbox.transports);
+    for (const challengeId of numbers) {
+      await insert(db, clock, author.prepare(requestFor({ challengeId })));
+    }
+    clock.offsetMs += LEASE_SECONDS * 1000;
+    await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        await using pool = await openDatabase({ url }, { log: silentLog, maxConnections: 2 });
+        const limits = { concurrency: 7 };
+        await using outbox = outboxOn(pool.db, clock, mailbox.transports, limits, { resolve });
+        while ((await outbox.recover()) > 0) await outbox.settled();
+      }),
+    );
+    expect(asked.sort()).toEqual(numbers.sort());
+    const { rows } = await sql`select state, count(*)::int as count from outbox
+      where kind = 'sign_in_request' group by state order by state`.execute(db);
+    expect(rows).toEqual([
+      { state: 'dropped', count: 100 },
+      { state: 'sent', count: 100 },
+    ]);
+    expect(mailbox.messages).toHaveLength(100);
   });
 
   it('lets nobody take a message whose lease another process holds', async () => {

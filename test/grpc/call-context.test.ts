@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { requestIdOf, sourceOf } from '../../src/grpc/call-context.js';
+import { requestIdOf, sourceOf, userAgentFrom } from '../../src/grpc/call-context.js';
 import { parseSourceAddress, sourceKey } from '../../src/throttling/index.js';
 import { metadata } from './toy-edge.js';
 
@@ -58,4 +58,33 @@ it('makes up a request id when two are given', () => {
   const twice = metadata({ 'countersign-request-id': 'a' });
   twice.add('countersign-request-id', 'b');
   expect(requestIdOf(twice)).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+describe('the user agent of a call', () => {
+  it.each([
+    ['Mozilla/5.0 (Điện thoại) 📱', 'Mozilla/5.0 (Điện thoại) 📱'],
+    ['two\r\nlines\u0000\u0085', 'twolines'],
+    ['half \ud83d of a pair', 'half  of a pair'],
+    ['  in the middle  ', 'in the middle'],
+    ['\u001b', undefined],
+    ['', undefined],
+    [undefined, undefined],
+  ])('reads %j as %j', (given, kept) => {
+    expect(userAgentFrom(given)).toBe(kept);
+  });
+
+  it('is never cut within a character', () => {
+    expect(userAgentFrom('📱'.repeat(300))).toBe('📱'.repeat(256));
+  });
+
+  it('is always short, whole, and free of control characters', () => {
+    void fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 600 }), (given) => {
+        const kept = userAgentFrom(given) ?? '-';
+        expect([...kept].length).toBeLessThanOrEqual(256);
+        expect(kept).toMatch(/^[^\p{Cc}\p{Cs}]+$/u);
+        expect(userAgentFrom(kept)).toBe(kept);
+      }),
+    );
+  });
 });

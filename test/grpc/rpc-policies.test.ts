@@ -1,9 +1,10 @@
+import { readFile } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { AuthServiceService } from '../../generated/countersign/v1/auth_service.js';
 import { rpcGroups } from '../../src/callers/index.js';
 import type { AuthMethod } from '../../src/grpc/index.js';
-import { authServicePolicies, type RpcPolicy } from '../../src/grpc/rpc-policies.js';
+import { authServicePolicies, type RpcPolicy, type Secret } from '../../src/grpc/rpc-policies.js';
 import { frame, sendRaw } from '../support/raw-frames.js';
 import { contract, fieldsWithin, methodsOf, sourceComments } from './contract.js';
 import { goodKey, goodToken, openToyEdge } from './toy-edge.js';
@@ -12,15 +13,39 @@ const methods = methodsOf('countersign.v1.AuthService');
 const policies: Readonly<Record<string, RpcPolicy>> = authServicePolicies;
 const byName = methods.map((method) => [method.name, method] as const);
 
-/** Fields that a person's secret arrives in. */
-const SECRET_FIELDS =
-  /(^|\.)(password|current_password|new_password|code|refresh_token|access_token|reset_token)$/;
+/** Fields that a secret arrives in, to be compared with what is known. */
+const SECRET_FIELDS: Readonly<Record<string, Secret>> = {
+  password: 'password',
+  current_password: 'password',
+  code: 'code',
+  refresh_token: 'refresh token',
+  access_token: 'access token',
+  reset_token: 'reset token',
+};
 const IDENTIFIER_FIELDS = /(^|\.)(identifier|username|email|phone_number)$/;
 /** What no answer may hold (api.md, Style). Tokens are what some RPCs are for. */
 const HELD_BACK = /(^|_)(code|codes|otp|pin|hash|password|secret|salt|pepper|private|seed)(_|$)/;
 /** What only the server decides. */
 const SERVER_OWNED =
   /(^|\.)(account_id|caller|client_id|session_id|status|verified|verify_time|sign_in_enabled|role|roles|grants|platform_roles|create_time|update_time|expire_time|resend_time|auth_time|revision)$/;
+
+/** Which of the account's own things is meant: nothing is set by it. */
+const NAMES_A_RESOURCE: ReadonlySet<string> = new Set(['RevokeSession.session_id']);
+
+it('are listed in docs/operations.md by the groups that can be granted', async () => {
+  const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  const listed = [...page.matchAll(/^\| `([a-z-]+)` \| ((?:`[A-Z]\w+`(?:, )?)+) \|$/gm)].map(
+    ([, group, names = '']) => [group, names.replaceAll('`', '').split(', ').sort()],
+  );
+  const granted = rpcGroups.map((group) => [
+    group,
+    methods
+      .filter(({ localName }) => policies[localName]?.group === group)
+      .map(({ name }) => name)
+      .sort(),
+  ]);
+  expect(listed).toEqual(granted);
+});
 
 describe('every RPC', () => {
   it('has a policy, and every policy an RPC (rule 7)', () => {
@@ -34,12 +59,14 @@ describe('every RPC', () => {
   });
 
   it.each(byName)(
-    '%s says truly whether it takes a secret, and is limited if so (rule 7)',
+    '%s says truly which secrets it takes, and is limited if it takes any (rule 7)',
     (_, method) => {
       const policy = policies[method.localName];
-      const takesSecret = fieldsWithin(method.input).some(({ path }) => SECRET_FIELDS.test(path));
-      expect(policy?.consumesSecret).toBe(takesSecret);
-      if (takesSecret) expect(policy?.limiters.length).toBeGreaterThan(0);
+      const secrets = fieldsWithin(method.input).flatMap(
+        ({ field }) => SECRET_FIELDS[field.name] ?? [],
+      );
+      expect(policy?.secrets).toEqual([...new Set(secrets)]);
+      if (secrets.length > 0) expect(policy?.limiters.length).toBeGreaterThan(0);
     },
   );
 
@@ -86,10 +113,10 @@ describe('every RPC', () => {
     expect([input.name, output.name]).toEqual([`${name}Request`, `${name}Response`]);
   });
 
-  it.each(byName)('%s asks for nothing that the server owns', (_, { input }) => {
+  it.each(byName)('%s asks for nothing that the server owns', (name, { input }) => {
     const owned = fieldsWithin(input)
       .map(({ path }) => path)
-      .filter((path) => SERVER_OWNED.test(path));
+      .filter((path) => SERVER_OWNED.test(path) && !NAMES_A_RESOURCE.has(`${name}.${path}`));
     expect(owned).toEqual([]);
   });
 

@@ -16,7 +16,7 @@ import {
   openGrpcServer,
   registerAuthService,
 } from '../../src/grpc/index.js';
-import type { Charge } from '../../src/throttling/index.js';
+import type { Charge, Verdict } from '../../src/throttling/index.js';
 
 export const goodKey = 'ck_good';
 export const goodToken = 'good.token';
@@ -87,34 +87,61 @@ export function toyDeps(seen: Seen, log: Logger): EdgeDeps {
       if (token === goodToken) return person;
       throw new DomainError('ACCESS_TOKEN_INVALID', 'not a token of ours');
     },
-    admit: async (charges) => {
-      seen.admitted.push(charges);
-      return { giveBack: async (returned) => void seen.givenBack.push(returned) };
-    },
-    admitLocally: async (charges) => {
-      seen.admittedLocally.push(charges);
-      return { giveBack: async (returned) => void seen.givenBack.push(returned) };
-    },
+    admit: admitting(seen, seen.admitted),
+    admitLocally: admitting(seen, seen.admittedLocally),
     callTimeoutMs: 5_000,
+  };
+}
+
+/** Room for every call. */
+function admitting(seen: Seen, charged: (readonly Charge[])[]) {
+  const giveBack = async (returned: readonly Charge[]) => void seen.givenBack.push(returned);
+  return async (charges: readonly Charge[]): Promise<Verdict> => {
+    charged.push(charges);
+    return { admitted: true, receipt: { giveBack } };
   };
 }
 
 /** Every RPC, doing nothing, so that a test names only the one it is about. */
 export function inertRpcs(): AuthRpcs {
   const inert = { parse: () => undefined, run: async () => undefined };
+  const nothing = { ...inert, toResponse: () => ({}) };
+  const account = { ...inert, toResponse: () => ({ account: undefined }) };
+  const challenge = { ...inert, toResponse: () => ({ challenge: undefined }) };
+  const identifier = { ...inert, toResponse: () => ({ identifier: undefined }) };
   return {
     signUp: {
       ...inert,
       toResponse: () => ({ account: undefined, tokens: undefined, challenges: [] }),
     },
     signIn: { ...inert, toResponse: () => ({ tokens: undefined, accountId: 'account-1' }) },
+    requestPhoneSignIn: challenge,
+    completePhoneSignIn: {
+      ...inert,
+      toResponse: () => ({ tokens: undefined, accountId: 'account-1', isFirstSignIn: false }),
+    },
     refreshSession: { ...inert, toResponse: () => ({ tokens: undefined }) },
-    signOut: { ...inert, toResponse: () => ({}) },
-    getAccount: { ...inert, toResponse: () => ({ account: undefined }) },
-    sendEmailVerificationCode: { ...inert, toResponse: () => ({ challenge: undefined }) },
-    confirmEmail: { ...inert, toResponse: () => ({ identifier: undefined }) },
-    sendPhoneVerificationCode: { ...inert, toResponse: () => ({ challenge: undefined }) },
-    confirmPhoneNumber: { ...inert, toResponse: () => ({ identifier: undefined }) },
+    signOut: nothing,
+    signOutEverywhere: nothing,
+    listSessions: { ...inert, toResponse: () => ({ sessions: [], nextPageToken: '' }) },
+    revokeSession: nothing,
+    getAccount: account,
+    updateProfile: account,
+    updateSettings: account,
+    closeAccount: account,
+    changePassword: nothing,
+    sendEmailVerificationCode: challenge,
+    confirmEmail: identifier,
+    sendPhoneVerificationCode: challenge,
+    confirmPhoneNumber: identifier,
+    resendEmailConfirmation: challenge,
+    setPhoneNumber: account,
+    removePhoneNumber: account,
+    removeEmail: account,
+    setSignInEnabled: identifier,
+    requestPasswordReset: challenge,
+    verifyPasswordResetCode: { ...inert, toResponse: () => ({ resetToken: 'reset-1' }) },
+    resetPassword: nothing,
     introspectToken: { ...inert, toResponse: () => inactive },
     getJsonWebKeySet: { ...inert, toResponse: () => ({ jwksJson: '{"keys":[]}' }) },
   };

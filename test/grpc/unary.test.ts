@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { DomainError, fieldInvalid } from '../../src/core/errors.js';
 import { authRpc, type RpcCall } from '../../src/grpc/index.js';
-import { compoundKey, rateLimited } from '../../src/throttling/index.js';
+import { compoundKey } from '../../src/throttling/index.js';
 import { call, detailsOf, goodKey, goodToken, inertRpcs, openToyEdge, person } from './toy-edge.js';
 
 const signInRequest = {
@@ -152,6 +152,37 @@ describe('the source address (rule 21)', () => {
   );
 });
 
+describe('the user agent', () => {
+  const userAgentFor = async (given: Readonly<Record<string, string>>) => {
+    const seen: (string | undefined)[] = [];
+    const note = signIn(async (_, { userAgent }) => void seen.push(userAgent));
+    const { client } = await openToyEdge({ signIn: note });
+    const { error } = await call(client, client.signIn, signInRequest, { metadata: given });
+    expect(error).toBeNull();
+    return seen;
+  };
+  const claim = { 'countersign-client-user-agent': 'Mozilla/5.0 (X11; Linux x86_64)' };
+
+  it('is what a caller that showed its key says of the person', async () => {
+    const given = { ...claim, 'countersign-caller-key': goodKey };
+    expect(await userAgentFor(given)).toEqual(['Mozilla/5.0 (X11; Linux x86_64)']);
+  });
+
+  it('is unknown where the caller says nothing: its own is nobody’s', async () => {
+    expect(await userAgentFor({ 'countersign-caller-key': goodKey })).toEqual([undefined]);
+  });
+
+  it('is unknown of an anonymous caller, whatever it claims', async () => {
+    expect(await userAgentFor(claim)).toEqual([undefined]);
+  });
+
+  it('is cut, not refused, however long it is', async () => {
+    const given = { 'countersign-caller-key': goodKey };
+    const long = { ...given, 'countersign-client-user-agent': 'x'.repeat(5_000) };
+    expect(await userAgentFor(long)).toEqual(['x'.repeat(256)]);
+  });
+});
+
 describe('the person', () => {
   const confirm = { challengeId: undefined, code: '123456' };
   const bearer = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
@@ -269,7 +300,9 @@ describe('limits', () => {
     const run = async (): Promise<void> => {
       ran = true;
     };
-    const admit = () => Promise.reject(rateLimited(41.2));
+    const exhausted = ['callsPerSource'] as const;
+    const admit = async () =>
+      ({ admitted: false, retryAfterSeconds: 42, exhausted, holdsBack: false }) as const;
     const { client } = await openToyEdge({ signIn: signIn(run) }, { admit });
     const outcome = await call(client, client.signIn, signInRequest);
     expect(outcome.error?.code).toBe(status.RESOURCE_EXHAUSTED);
@@ -324,5 +357,5 @@ it('negotiates the language of whoever has not chosen one', async () => {
 });
 
 it('has a toy for every RPC', () => {
-  expect(Object.keys(inertRpcs())).toHaveLength(11);
+  expect(Object.keys(inertRpcs())).toHaveLength(28);
 });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { Client } from 'pg';
+import { IdentifierType } from '../../generated/countersign/v1/account.js';
 import { ensureAuditPartitions } from '../../src/audit/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import type { Db } from '../../src/db/index.js';
@@ -21,6 +22,12 @@ export const HOT_PATHS = [
   'Send',
   'Refresh',
   'GetAccount',
+  'PhoneSignIn',
+  'Recovery',
+  'Resend',
+  'Sessions',
+  'Account',
+  'Contacts',
   'SignOut',
   'sweep',
   'delivery',
@@ -136,6 +143,9 @@ async function walkHotPaths(app: TestApp, recording: Recording): Promise<void> {
   await auth.getAccount({}, access);
   await auth.introspectToken(access);
 
+  await walkAnonymousFlows(app, recording, email);
+  await walkAccount(app, recording);
+
   during('SignOut');
   await auth.signOut({ refreshToken: next.tokens?.refreshToken ?? '' });
   await ignore(auth.refreshSession({ refreshToken: person.refreshToken }));
@@ -164,6 +174,89 @@ async function walkHotPaths(app: TestApp, recording: Recording): Promise<void> {
   await eventually('a failure was written down', async () =>
     [...recording.statements.keys()].some(isFailing),
   );
+}
+
+/** Requests, what the sender makes of them, and what their codes open: for somebody, and for nobody. */
+async function walkAnonymousFlows(app: TestApp, recording: Recording, email: string) {
+  const { auth, mailbox, clock } = app;
+  const during = (path: HotPath): void => recording.during(path);
+
+  during('PhoneSignIn');
+  const phoneNumber = unique.phone();
+  // The first one makes the account, the second one signs in to it.
+  for (let round = 0; round < 2; round += 1) {
+    const asked = await auth.requestPhoneSignIn({ phoneNumber });
+    const challengeId = asked.challenge?.challengeId ?? '';
+    await ignore(auth.requestPhoneSignIn({ phoneNumber, challengeId }));
+    const code = await nextCode(app, phoneNumber, round + 1);
+    await ignore(auth.completePhoneSignIn({ challengeId, code: wrongCode(code) }));
+    await auth.completePhoneSignIn({ challengeId, code });
+    clock.advance({ seconds: 61 });
+  }
+
+  during('Recovery');
+  await auth.requestPasswordReset({ identifier: unique.email() });
+  const before = codesTo(app, email);
+  const { challenge } = await auth.requestPasswordReset({ identifier: email });
+  const challengeId = challenge?.challengeId ?? '';
+  const code = await nextCode(app, email, before + 1);
+  await ignore(auth.verifyPasswordResetCode({ challengeId, code: wrongCode(code) }));
+  const { resetToken } = await auth.verifyPasswordResetCode({ challengeId, code });
+  await auth.resetPassword({ resetToken, newPassword: PASSWORD });
+
+  during('Resend');
+  const claimed = unique.email();
+  const person = await signUp(app, { email: claimed });
+  await mailbox.waitFor(({ to }) => to === claimed);
+  clock.advance({ seconds: 61 });
+  await auth.resendEmailConfirmation({ email: claimed, challengeId: person.challengeIds[0] });
+  await nextCode(app, claimed, 2);
+  await auth.resendEmailConfirmation({ email: claimed });
+}
+
+/** What a signed-in person does to the account, and its end. */
+async function walkAccount(app: TestApp, recording: Recording): Promise<void> {
+  const { auth, mailbox } = app;
+  const during = (path: HotPath): void => recording.during(path);
+  const phoneNumber = unique.phone();
+  const person = await signUp(app, { phoneNumber });
+  const access = { accessToken: person.accessToken };
+  await mailbox.waitFor(({ to }) => to === phoneNumber);
+  await auth.confirmPhoneNumber({ code: mailbox.codeFor(phoneNumber) }, access);
+
+  during('Sessions');
+  await auth.signIn({ identifier: person.username, password: PASSWORD });
+  const { sessions, nextPageToken } = await auth.listSessions({ pageSize: 1 }, access);
+  await auth.listSessions({ pageSize: 1, pageToken: nextPageToken }, access);
+  await auth.revokeSession({ sessionId: sessions[0]?.sessionId ?? '' }, access);
+
+  during('Account');
+  await auth.updateProfile({ profile: { displayName: 'Ada' } }, access);
+  await auth.updateSettings({ settings: { locale: 'vi' } }, access);
+  const passwords = { currentPassword: PASSWORD, newPassword: `${PASSWORD} anew` };
+  await ignore(auth.changePassword({ ...passwords, currentPassword: 'wrong' }, access));
+  await auth.changePassword(passwords, access);
+
+  during('Contacts');
+  await auth.setSignInEnabled({ type: IdentifierType.PHONE, enabled: false }, access);
+  await auth.setPhoneNumber({ phoneNumber: unique.phone() }, access);
+  await auth.removePhoneNumber({}, access);
+  await auth.removeEmail({}, access);
+
+  during('Account');
+  await auth.closeAccount({}, access);
+  const leaving = await signUp(app);
+  await auth.signOutEverywhere({}, { accessToken: leaving.accessToken });
+}
+
+const codesTo = ({ mailbox }: TestApp, address: string): number =>
+  mailbox.messages.filter(({ to, text }) => to === address && /^[0-9]{6}(?= |$)/m.test(text))
+    .length;
+
+/** The code that arrived last, once so many have arrived at the address. */
+async function nextCode(app: TestApp, address: string, count: number): Promise<string> {
+  await eventually('a code has come', async () => codesTo(app, address) >= count);
+  return app.mailbox.codeFor(address);
 }
 
 const isTaking = (text: string): boolean =>

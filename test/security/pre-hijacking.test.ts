@@ -1,271 +1,308 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CountersignError } from '../../src/client/index.js';
+import type { CallOptions } from '../../src/client/index.js';
+import {
+  type ChannelCase,
+  claimant,
+  delivered,
+  email,
+  type House,
+  openHouse,
+  present,
+  sms,
+} from '../accounts/house.js';
+import { resend } from '../accounts/resending.js';
+import { ask as askForReset, outcomeOf } from '../recovery/recovering.js';
+import { ask as askForSignIn } from '../sign-in/phone-house.js';
 import { eachDatabase } from '../support/databases.js';
-import { PASSWORD, type Signup, signUp, unique, wrongCode } from '../support/people.js';
-import { startTestApp, type TestApp } from '../support/test-app.js';
+import { type Signup, signUp, unique } from '../support/people.js';
+import type { TestApp } from '../support/test-app.js';
 
-const reasonOf = (call: Promise<unknown>): Promise<string> =>
-  call.then(
-    () => 'OK',
-    (error: CountersignError) => error.reason,
-  );
+const [ATTACKERS, OWNERS, RESET] = ['attacker knows this', 'only the owner knows', 'after a reset'];
+
+interface Owner {
+  readonly accountId: string;
+  readonly session: CallOptions;
+}
+
+/** How the owner of an address comes to an account with it. */
+interface Entrance {
+  readonly way: string;
+  readonly on: ChannelCase;
+  enter(app: TestApp, address: string): Promise<Owner>;
+}
+
+const withPassword = ({ accountId, accessToken }: Signup): Owner => ({
+  accountId,
+  session: { accessToken },
+});
+
+async function codeTo({ mailbox, ...app }: TestApp, address: string): Promise<string> {
+  await delivered({ mailbox, ...app });
+  const texts = mailbox.messages.filter(({ to }) => to === address).map(({ text }) => text);
+  return present(/(?<![0-9])[0-9]{6}(?![0-9])/.exec(texts.at(-1) ?? '')?.[0]);
+}
+
+const signingUp = (on: ChannelCase): Entrance => ({
+  way: `signs up with the ${on.type}`,
+  on,
+  async enter(app, address) {
+    const owner = withPassword(await signUp(app, { ...on.claim(address), password: OWNERS }));
+    await on.confirm(app, { code: await codeTo(app, address) }, owner.session);
+    return owner;
+  },
+});
+
+const linking = (on: ChannelCase): Entrance => ({
+  way: `links the ${on.type}`,
+  on,
+  async enter(app, address) {
+    const owner = withPassword(await signUp(app, { password: OWNERS }));
+    await on.send(app, owner.session, address);
+    await on.confirm(app, { code: await codeTo(app, address) }, owner.session);
+    return owner;
+  },
+});
+
+const byPhoneAlone: Entrance = {
+  way: 'signs in by phone alone',
+  on: sms,
+  enter: (app, phone) => signInByPhone(app, phone),
+};
+
+async function signInByPhone(app: TestApp, phone: string): Promise<Owner> {
+  const { challengeId } = await askForSignIn(app, phone);
+  const code = await codeTo(app, phone);
+  const { accountId, tokens } = await app.auth.completePhoneSignIn({ challengeId, code });
+  return { accountId, session: { accessToken: tokens?.accessToken } };
+}
+
+async function recover(app: TestApp, address: string, newPassword: string): Promise<void> {
+  const { challengeId } = await askForReset(app, address);
+  const code = await codeTo(app, address);
+  const { resetToken } = await app.auth.verifyPasswordResetCode({ challengeId, code });
+  await app.auth.resetPassword({ resetToken, newPassword });
+}
+
+const entrances = [...[email, sms].flatMap((on) => [signingUp(on), linking(on)]), byPhoneAlone];
 
 /**
- * The five classes of "Pre-hijacked accounts" (Sudhodanan and Paverd, 2022). Two of them, the
- * classic-federated merge and the non-verifying identity provider, need an account that is reached
- * both by a password and by a third party's sign-in: there is no federated sign-in here (mission.md),
- * so there is nothing to merge and no provider to trust. What is left of them, an unproven claim met
- * by the owner's own sign-up, is the first test.
+ * The five classes of "Pre-hijacked accounts" (Sudhodanan and Paverd, 2022): an attacker prepares an account
+ * with an address of somebody else's, and waits for its owner. There is no federated sign-in here
+ * (mission.md): its part is played by whatever proves an address without a password, and that of a provider
+ * that verifies nothing by an operator's word and by contacts.
  */
 eachDatabase('pre-hijacking (rule 10)', (database) => {
+  let house: House;
   let app: TestApp;
   beforeAll(async () => {
-    app = await startTestApp({ database: database() });
+    house = await openHouse(database());
+    app = house.app;
   });
-  afterAll(() => app[Symbol.asyncDispose]());
+  afterAll(() => house[Symbol.asyncDispose]());
 
-  const codeFor = async (to: string, nth = 1): Promise<string> => {
-    await expect.poll(() => messagesTo(to).length).toBeGreaterThanOrEqual(nth);
-    return app.mailbox.codeFor(to);
-  };
-  const messagesTo = (address: string) =>
-    app.mailbox.messages.filter(({ to, text }) => to === address && /\d{6}/.test(text));
-  const states = async (value: string) => {
-    const { rows } = await sql<{
-      account_id: string;
-      state: string;
-    }>`select account_id, state from identifiers
-      where value = ${value} order by state`.execute(app.db);
+  const holdersOf = async (value: string) => {
+    const { rows } = await sql<{ account_id: string; state: string }>`
+      select account_id, state from identifiers where value = ${value} order by state`.execute(
+      app.db,
+    );
     return rows;
   };
-  const signIn = (identifier: string, password: string) =>
-    app.auth.signIn({ identifier, password });
-  const [attackerPassword, victimPassword] = ['attacker knows this one', 'only the victim knows'];
-
-  /** The victim signs up with the address that the attacker claimed before, and proves it. */
-  async function victimTakes(email: string, messagesBefore: number): Promise<Signup> {
-    const victim = await signUp(app, { email, password: victimPassword });
-    const [challengeId = ''] = victim.challengeIds;
-    const code = await codeFor(email, messagesBefore + 1);
-    await app.auth.confirmEmail({ challengeId, code }, { accessToken: victim.accessToken });
-    return victim;
-  }
-
-  it("classic-federated merge: a claim stands in nobody's way, and the proof lands in the account that was signed up", async () => {
-    const email = unique.email();
-    const attacker = await signUp(app, { email, password: attackerPassword });
-    await codeFor(email);
-    const victim = await victimTakes(email, 1);
-    expect(await states(email)).toEqual([{ account_id: victim.accountId, state: 'verified' }]);
-    expect((await signIn(email, victimPassword)).accountId).toBe(victim.accountId);
-    expect(await reasonOf(signIn(email, attackerPassword))).toBe('CREDENTIALS_INVALID');
-    expect(attacker.accountId).not.toBe(victim.accountId);
-  });
-
-  it("unexpired session: the sessions that the attacker keeps are of the attacker's own account", async () => {
-    const email = unique.email();
-    const attacker = await signUp(app, { email, password: attackerPassword });
-    await codeFor(email);
-    const victim = await victimTakes(email, 1);
-    const { tokens } = await app.auth.refreshSession({ refreshToken: attacker.refreshToken });
-    const { account } = await app.auth.getAccount({}, { accessToken: tokens?.accessToken });
-    expect(account?.accountId).toBe(attacker.accountId);
-    expect(account?.identifiers.map(({ value }) => value)).not.toContain(email);
-    expect(account?.accountId).not.toBe(victim.accountId);
-  });
-
-  it("trojan identifier: a phone that the attacker has added to their account is no way into the victim's", async () => {
-    const [email, phoneNumber] = [unique.email(), unique.phone()];
-    const attacker = await signUp(app, { email, phoneNumber, password: attackerPassword });
-    await codeFor(email);
-    const [, phoneChallenge = ''] = attacker.challengeIds;
-    await app.auth.confirmPhoneNumber({
-      challengeId: phoneChallenge,
-      code: await codeFor(phoneNumber),
-    });
-    const victim = await victimTakes(email, 1);
-    const { account } = await app.auth.getAccount({}, { accessToken: victim.accessToken });
-    expect(account?.identifiers.map(({ value }) => value).sort()).toEqual(
-      [email, victim.username].sort(),
+  const identifiersOf = async (session: CallOptions): Promise<readonly string[]> => {
+    const { account } = await app.auth.getAccount({}, session);
+    return present(account).identifiers.map(({ value }) => value);
+  };
+  const accountBy = async (identifier: string, password: string) => {
+    const signedIn = app.auth.signIn({ identifier, password });
+    return signedIn.then(
+      ({ accountId }) => accountId,
+      (error: { reason: string }) => error.reason,
     );
-    expect((await signIn(phoneNumber, attackerPassword)).accountId).toBe(attacker.accountId);
-    expect(await reasonOf(signIn(phoneNumber, victimPassword))).toBe('CREDENTIALS_INVALID');
-  });
+  };
+  const attackerWith = async (on: ChannelCase, address: string) => {
+    const attacker = await claimant(app, on, address, { password: ATTACKERS });
+    app.clock.advance({ seconds: 61 });
+    return attacker;
+  };
+  /** The attacker's other address, really theirs. */
+  const proveOther = async (attacker: Signup, other: ChannelCase) => {
+    const session = { accessToken: attacker.accessToken };
+    const address = other.address();
+    await other.send(app, session, address);
+    await other.confirm(app, { code: await codeTo(app, address) }, session);
+    return address;
+  };
 
-  it("unexpired email change: the code of a change that the attacker began never proves it for anybody but the attacker's claim, and dies with the claim", async () => {
-    const email = unique.email();
-    const attacker = await signUp(app, { password: attackerPassword });
-    const options = { accessToken: attacker.accessToken };
-    const { challenge } = await app.auth.sendEmailVerificationCode({ email }, options);
-    const attackersCode = await codeFor(email);
-    const victim = await victimTakes(email, 1);
-    // The attacker somehow gets at the message that waited for the change.
-    const challengeId = challenge?.challengeId ?? '';
-    expect(
-      await reasonOf(app.auth.confirmEmail({ challengeId, code: attackersCode }, options)),
-    ).toBe('IDENTIFIER_TAKEN');
-    expect(await reasonOf(app.auth.confirmEmail({ challengeId, code: attackersCode }))).not.toBe(
-      'OK',
-    );
-    expect(await states(email)).toEqual([{ account_id: victim.accountId, state: 'verified' }]);
-    expect((await signIn(email, victimPassword)).accountId).toBe(victim.accountId);
-  });
+  describe.each(entrances)('the owner $way', ({ on, enter }) => {
+    const other = on === email ? sms : email;
 
-  it('non-verifying provider: nothing that a request says makes an address verified', async () => {
-    const email = unique.email();
-    const attacker = await signUp(app, {
-      email,
-      phoneNumber: unique.phone(),
-      password: attackerPassword,
-    });
-    const identifiers = attacker.response.account?.identifiers ?? [];
-    expect(identifiers.filter(({ verified }) => verified).map(({ value }) => value)).toEqual([
-      attacker.username,
-    ]);
-    expect(await reasonOf(signIn(email, attackerPassword))).toBe('CREDENTIALS_INVALID');
-    await codeFor(email);
-  });
-
-  it("the victim who types the code of the attacker's message into their own flow proves nothing for the attacker", async () => {
-    const email = unique.email();
-    const attacker = await signUp(app, { email, password: attackerPassword });
-    const attackersCode = await codeFor(email);
-    const victim = await signUp(app, { email, password: victimPassword });
-    const victimsCode = await codeFor(email, 2);
-    const [own = ''] = victim.challengeIds;
-    if (attackersCode !== victimsCode) {
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId: own, code: attackersCode }))).toBe(
-        'CODE_INVALID',
-      );
-    }
-    const [attackers = ''] = attacker.challengeIds;
-    const options = { accessToken: victim.accessToken };
-    // The victim's session with the attacker's handle: foreign, whatever the code.
-    expect(
-      await reasonOf(
-        app.auth.confirmEmail({ challengeId: attackers, code: attackersCode }, options),
-      ),
-    ).toBe('CODE_EXPIRED');
-    expect(new Set((await states(email)).map(({ state }) => state))).toEqual(new Set(['claimed']));
-  });
-
-  it("when an address is proven every rival claim to it falls, and the rivals' codes with it", async () => {
-    const email = unique.email();
-    const rivals: Signup[] = [];
-    for (let i = 1; i <= 4; i += 1) {
-      rivals.push(await signUp(app, { email, password: attackerPassword }));
-      await codeFor(email, i);
-    }
-    const codes = messagesTo(email).map(({ text }) => /\d{6}/.exec(text)?.[0] ?? '');
-    const [winner, ...losers] = rivals;
-    const [challengeId = ''] = winner?.challengeIds ?? [];
-    expect(await reasonOf(app.auth.confirmEmail({ challengeId, code: codes[0] ?? '' }))).toBe('OK');
-    expect(await states(email)).toEqual([{ account_id: winner?.accountId, state: 'verified' }]);
-    for (const [index, loser] of losers.entries()) {
-      const [handle = ''] = loser.challengeIds;
-      const call = app.auth.confirmEmail({ challengeId: handle, code: codes[index + 1] ?? '' });
-      expect(await reasonOf(call)).toBe('IDENTIFIER_TAKEN');
-    }
-    expect(await states(email)).toHaveLength(1);
-  });
-
-  it('an anonymous proof changes neither password nor sessions nor other identifiers of its account', async () => {
-    const [email, phoneNumber] = [unique.email(), unique.phone()];
-    const person = await signUp(app, { email, phoneNumber });
-    const look = async () => {
-      const { rows } = await sql`select a.password_hash, a.session_epoch, a.proof_epoch, a.status,
-        (select json_agg(i order by i.type) from identifiers i where i.account_id = a.account_id and i.type <> 'email') as others,
-        (select json_agg(s) from sessions s where s.account_id = a.account_id) as sessions
-        from accounts a where a.account_id = ${person.accountId}::uuid`.execute(app.db);
-      return rows;
-    };
-    const before = await look();
-    const [challengeId = ''] = person.challengeIds;
-    await app.auth.confirmEmail({ challengeId, code: await codeFor(email) });
-    expect(await look()).toEqual(before);
-  });
-
-  describe('live codes die with what they were for (rules 5 and 6)', () => {
-    async function withCode(): Promise<{
-      person: Signup;
-      email: string;
-      challengeId: string;
-      code: string;
-    }> {
-      const email = unique.email();
-      const person = await signUp(app, { email });
-      const [challengeId = ''] = person.challengeIds;
-      return { person, email, challengeId, code: await codeFor(email) };
-    }
-
-    it('a blocked account: by handle and by session', async () => {
-      const { person, challengeId, code, email } = await withCode();
-      await sql`update accounts set status = 'blocked' where account_id = ${person.accountId}::uuid`.execute(
-        app.db,
-      );
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }))).toBe('CODE_EXPIRED');
-      const options = { accessToken: person.accessToken };
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }, options))).not.toBe('OK');
-      expect(await states(email)).toMatchObject([{ state: 'claimed' }]);
+    it('classic-federated merge: the proof lands in an account of the owner’s, which no password of the attacker’s opens', async () => {
+      const address = on.address();
+      const attacker = await attackerWith(on, address);
+      const owner = await enter(app, address);
+      expect(owner.accountId).not.toBe(attacker.accountId);
+      expect(await holdersOf(address)).toEqual([
+        { account_id: owner.accountId, state: 'verified' },
+      ]);
+      expect(await accountBy(address, ATTACKERS)).toBe('CREDENTIALS_INVALID');
+      expect(await identifiersOf(owner.session)).not.toContain(attacker.username);
+      await recover(app, address, RESET);
+      expect(await accountBy(address, RESET)).toBe(owner.accountId);
+      expect(await accountBy(attacker.username, ATTACKERS)).toBe(attacker.accountId);
     });
 
-    it("a raised proof epoch: all of the account's codes at once, and unblocking brings none back", async () => {
-      const { person, challengeId, code } = await withCode();
-      await sql`update accounts set proof_epoch = proof_epoch + 1 where account_id = ${person.accountId}::uuid`.execute(
-        app.db,
-      );
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }))).toBe('CODE_EXPIRED');
-      const options = { accessToken: person.accessToken };
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }, options))).toBe(
-        'CODE_EXPIRED',
-      );
-    });
-
-    it('a changed claim: the code sent to the old address proves neither the old nor the new one', async () => {
-      const { person, email, challengeId, code } = await withCode();
-      const changed = unique.email();
-      app.clock.advance({ seconds: 61 });
-      const options = { accessToken: person.accessToken };
-      await app.auth.sendEmailVerificationCode({ email: changed }, options);
-      const fresh = await codeFor(changed);
-      if (fresh !== code) {
-        expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }, options))).toBe(
-          'CODE_INVALID',
-        );
+    it('unexpired session: the sessions that the attacker keeps are of the attacker’s own account, and see nothing of the owner’s', async () => {
+      const address = on.address();
+      const attacker = await attackerWith(on, address);
+      const owner = await enter(app, address);
+      const { tokens } = await app.auth.refreshSession({ refreshToken: attacker.refreshToken });
+      for (const session of [attacker.session, { accessToken: present(tokens).accessToken }]) {
+        const { account } = await app.auth.getAccount({}, session);
+        expect(account?.accountId).toBe(attacker.accountId);
+        expect(await identifiersOf(session)).toEqual([attacker.username]);
       }
-      expect(await states(email)).toEqual([]);
-      const { identifier } = await app.auth.confirmEmail({ challengeId, code: fresh }, options);
-      expect(identifier?.value).toBe(changed);
-    });
-
-    it('a success: the code is used up', async () => {
-      const { challengeId, code } = await withCode();
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }))).toBe('OK');
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code }))).toBe('CODE_EXPIRED');
-      expect(await reasonOf(app.auth.confirmEmail({ challengeId, code: wrongCode(code) }))).toBe(
-        'CODE_EXPIRED',
+      const { challengeId, code } = attacker;
+      expect(await outcomeOf(on.confirm(app, { challengeId, code }, attacker.session))).not.toBe(
+        'OK',
       );
+      expect(await holdersOf(address)).toMatchObject([{ account_id: owner.accountId }]);
+    });
+
+    it('trojan identifier: an address that the attacker has added to their account leads to that account alone', async () => {
+      const address = on.address();
+      const attacker = await attackerWith(on, address);
+      const trojan = await proveOther(attacker, other);
+      const owner = await enter(app, address);
+      expect(await identifiersOf(owner.session)).not.toContain(trojan);
+      expect(await accountBy(trojan, ATTACKERS)).toBe(attacker.accountId);
+      await recover(app, trojan, RESET);
+      expect(await accountBy(trojan, RESET)).toBe(attacker.accountId);
+      expect(await accountBy(address, RESET)).toBe('CREDENTIALS_INVALID');
+      if (other === sms)
+        expect((await signInByPhone(app, trojan)).accountId).toBe(attacker.accountId);
+      // The owner's session has lived through all of it.
+      expect(await identifiersOf(owner.session)).toContain(address);
+    });
+
+    it('unexpired change: one that the attacker began proves nothing any more, by session, by handle or sent again', async () => {
+      const address = on.address();
+      const attacker = withPassword(await signUp(app, { password: ATTACKERS }));
+      const { challengeId } = await on.send(app, attacker.session, address);
+      // The attacker somehow gets at the message that waited for the change.
+      const code = await codeTo(app, address);
+      app.clock.advance({ seconds: 61 });
+      const owner = await enter(app, address);
+      for (const options of [attacker.session, {}]) {
+        expect(await outcomeOf(on.confirm(app, { challengeId, code }, options))).not.toBe('OK');
+      }
+      if (on === email) {
+        const before = app.mailbox.messages.length;
+        await resend(app, address, challengeId);
+        await delivered(app);
+        const sent = app.mailbox.messages.slice(before);
+        expect(sent.filter(({ text }) => /\d{6}/.test(text))).toEqual([]);
+      }
+      expect(await holdersOf(address)).toEqual([
+        { account_id: owner.accountId, state: 'verified' },
+      ]);
+    });
+
+    it('unexpired change by a thief: it dies with the owner’s reset, the handle and the session with it', async () => {
+      const [address, thiefs] = [on.address(), on.address()];
+      const owner = await enter(app, address);
+      app.clock.advance({ seconds: 61 });
+      // The thief has the owner's access token for a while.
+      const { challengeId } = await on.send(app, owner.session, thiefs);
+      const code = await codeTo(app, thiefs);
+      await recover(app, address, RESET);
+      app.clock.advance({ seconds: 61 });
+      expect(await outcomeOf(on.confirm(app, { challengeId, code }))).toBe('CODE_EXPIRED');
+      expect(await outcomeOf(on.confirm(app, { challengeId, code }, owner.session))).toBe(
+        'ACCESS_TOKEN_INVALID',
+      );
+      if (on === email) {
+        const before = app.mailbox.messages.length;
+        await resend(app, thiefs, challengeId);
+        await delivered(app);
+        expect(app.mailbox.messages.slice(before).filter(({ to }) => to === thiefs)).toEqual([]);
+      }
+      expect(await holdersOf(thiefs)).toEqual([]);
+      expect(await accountBy(address, RESET)).toBe(owner.accountId);
+    });
+
+    it('trojan identifier by a thief: one added to the owner’s account opens nothing after the owner’s reset', async () => {
+      const address = on.address();
+      const owner = await enter(app, address);
+      const trojan = other.address();
+      await other.send(app, owner.session, trojan);
+      await other.confirm(app, { code: await codeTo(app, trojan) }, owner.session);
+      await recover(app, address, RESET);
+      expect(await accountBy(trojan, RESET)).toBe('CREDENTIALS_INVALID');
+      const before = app.mailbox.messages.length;
+      await askForReset(app, trojan);
+      if (other === sms) await askForSignIn(app, trojan);
+      await delivered(app);
+      const sent = app.mailbox.messages.slice(before).filter(({ text }) => /\d{6}/.test(text));
+      expect(sent).toEqual([]);
+      expect(await accountBy(address, RESET)).toBe(owner.accountId);
     });
   });
 
-  it("a mistyped, unproven address gives its owner no power: neither sign-in nor a second account's data", async () => {
-    const email = unique.email();
-    const person = await signUp(app, { email, password: PASSWORD });
-    const code = await codeFor(email);
-    // The owner of the address reads the message, and has the code but neither handle nor session.
-    const owner = await signUp(app, { password: victimPassword });
-    const options = { accessToken: owner.accessToken };
-    expect(await reasonOf(app.auth.confirmEmail({ code }, options))).toBe('CODE_EXPIRED');
-    expect(await reasonOf(app.auth.confirmEmail({ code }))).not.toBe('OK');
-    expect(await states(email)).toEqual([{ account_id: person.accountId, state: 'claimed' }]);
-  });
+  describe.each([signingUp(email), linking(email), signingUp(sms), linking(sms)])(
+    'non-verifying provider: the owner $way',
+    ({ on, enter }) => {
+      it('an operator’s word for the attacker is less than the owner’s proof, and signs in no more', async () => {
+        const address = on.address();
+        const attacker = await attackerWith(on, address);
+        await sql`update identifiers set state = 'verified', sign_in_enabled = true, proven_by = 'operator',
+            verified_at = now(), claim_expires_at = null
+          where account_id = ${attacker.accountId}::uuid and value = ${address}`.execute(app.db);
+        expect(await accountBy(address, ATTACKERS)).toBe(attacker.accountId);
+        const owner = await enter(app, address);
+        expect(await accountBy(address, ATTACKERS)).toBe('CREDENTIALS_INVALID');
+        expect(await holdersOf(address)).toEqual([
+          { account_id: attacker.accountId, state: 'disputed' },
+          { account_id: owner.accountId, state: 'verified' },
+        ]);
+      });
 
-  it('a handle is never in a message', () => {
-    const texts = app.mailbox.messages.map((message) => JSON.stringify(message)).join('\n');
-    expect(app.mailbox.messages.length).toBeGreaterThan(10);
-    expect(texts).not.toMatch(
-      /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/,
-    );
+      it('a contact, which another account holds, leads to nobody but its holder', async () => {
+        const lenient = await house.open({ PROOF_COLLISION: 'contact' });
+        const address = on.address();
+        const owner = await enter(lenient, address);
+        // The attacker reads one message of the owner's.
+        const attacker = await claimant(lenient, on, address, { password: ATTACKERS });
+        await on.confirm(lenient, attacker, attacker.session);
+        expect(await holdersOf(address)).toEqual([
+          { account_id: attacker.accountId, state: 'contact' },
+          { account_id: owner.accountId, state: 'verified' },
+        ]);
+        expect(await accountBy(address, ATTACKERS)).toBe('CREDENTIALS_INVALID');
+        if (on === sms) {
+          expect((await signInByPhone(lenient, address)).accountId).toBe(owner.accountId);
+        }
+        await recover(lenient, address, RESET);
+        expect(await accountBy(address, RESET)).toBe(owner.accountId);
+        expect(await accountBy(attacker.username, ATTACKERS)).toBe(attacker.accountId);
+      });
+    },
+  );
+
+  it('non-verifying provider: nothing that a request says makes an address verified, SetPhoneNumber included', async () => {
+    const [mail, phone, set] = [unique.email(), unique.phone(), unique.phone()];
+    const attacker = await signUp(app, { email: mail, phoneNumber: phone, password: ATTACKERS });
+    const { account } = await app.auth.setPhoneNumber({ phoneNumber: set }, attacker);
+    const verified = present(account).identifiers.filter((identifier) => identifier.verified);
+    expect(verified.map(({ value }) => value)).toEqual([attacker.username]);
+    for (const address of [mail, phone, set]) {
+      expect(await accountBy(address, ATTACKERS)).toBe('CREDENTIALS_INVALID');
+    }
+    // Its owner gets an account of their own, and no code recovers the attacker's.
+    const owner = await signInByPhone(app, set);
+    expect(owner.accountId).not.toBe(attacker.accountId);
+    const before = app.mailbox.messages.length;
+    await askForReset(app, mail);
+    await delivered(app);
+    expect(app.mailbox.messages.slice(before)).toEqual([]);
   });
 });

@@ -18,12 +18,17 @@ const BACKGROUND = [
   // The sweeps: no call's statement begins with a deletion.
   /^\s*delete from/,
   /to_regclass\('audit_events_/,
+  /pg_advisory_xact_lock|^\s*set local |from audit_events_default|^\s*create table/,
   /^\s*update outbox/,
   /select created_at from outbox where state = 'queued'/,
   /join callers c using/,
   /(?:ended_at|raised_at)::text as/,
   /from signing_keys/,
   /^\s*select 1\s*$/,
+  // What the sender asks at the moment of sending: the flow, its code, its note.
+  /c\.code_hash from challenges c/,
+  /issued as \(\s*update challenges/,
+  /^\s*insert into notices as n/,
 ];
 
 export function isBackground(statement: string): boolean {

@@ -86,6 +86,64 @@ eachDatabase('the set of ended sessions', (database) => {
     expect(dead(house, after)).toBe(true);
   });
 
+  it('tells whole and carried-over sessions from dead ones, in the second of the revocation and before it', async () => {
+    await using house = await openHouse(database().db);
+    const old = await signedIn(house);
+    const { accountId } = old;
+    const carried = await signedIn(house, { accountId });
+    house.clock.move(100);
+    const [late, lateCarried] = [
+      await signedIn(house, { accountId }),
+      await signedIn(house, { accountId }),
+    ];
+    await raiseEpoch(house.db, house.clock, accountId);
+    for (const { sessionId } of [carried, lateCarried]) {
+      await sql`update sessions set session_epoch = session_epoch + 1 where session_id = ${sessionId}`.execute(
+        house.db,
+      );
+    }
+    await house.ended.poll();
+    const all = [old, late, carried, lateCarried];
+    expect(all.map((who) => dead(house, who))).toEqual([true, true, false, false]);
+    // The same from the start of another process.
+    await using later = await openHouse(database().db, { clock: house.clock });
+    expect(all.map((who) => dead(later, who))).toEqual([true, true, false, false]);
+  });
+
+  it('lets a session that begins in the very second of the revocation pass before any further poll', async () => {
+    await using house = await openHouse(database().db);
+    const before = await signedIn(house);
+    const { accountId } = before;
+    await raiseEpoch(house.db, house.clock, accountId);
+    await house.ended.poll();
+    const after = await signedIn(house, { accountId });
+    expect([before, after].map((who) => dead(house, who))).toEqual([true, false]);
+  });
+
+  it('knows at once which account its own process revokes, and no older poll takes that back', async () => {
+    await using house = await openHouse(database().db);
+    const person = await signedIn(house);
+    const { accountId, sessionId, authTime } = person;
+    const second = Math.floor(authTime.getTime() / 1000);
+    const row = { account_id: accountId, casualties: [], survivors: [] };
+    house.ended.revoke({
+      ...row,
+      session_epoch: 2,
+      raised_second: second,
+      casualties: [sessionId],
+    });
+    expect(dead(house, person)).toBe(true);
+    house.ended.revoke({ ...row, session_epoch: 1, raised_second: second });
+    expect(dead(house, person)).toBe(true);
+    house.ended.revoke({
+      ...row,
+      session_epoch: 3,
+      raised_second: second + 5,
+      survivors: [sessionId],
+    });
+    expect(dead(house, person)).toBe(false);
+  });
+
   it('kills what a refresh beside the revocation has signed after it', async () => {
     await using house = await openHouse(database().db);
     const person = await signedIn(house);

@@ -49,6 +49,7 @@ export function aCall(caller = CALLER): Call {
     caller,
     sourceIsLocal: true,
     sourceIsCaller: false,
+    userAgent: undefined,
     source: '192.0.2.1',
     locale: 'en',
     deadline: new Date(Date.now() + 10_000),
@@ -93,6 +94,7 @@ export async function openHouse(
     accessTokens,
     refreshTokens: createRefreshTokens({ tokenKeys, random }),
     sessionLifetime: LIFETIME,
+    clientKeys: tokenKeys,
     async [Symbol.asyncDispose]() {
       await ended[Symbol.asyncDispose]();
       await keys[Symbol.asyncDispose]();
@@ -157,7 +159,7 @@ export async function signedIn(
   const { db } = house;
   const accountId = where.accountId ?? (await newAccount(db));
   const caller = where.caller ?? CALLER;
-  const prepared = prepareSession(house, { caller, amr: ['pwd'] });
+  const prepared = prepareSession(house, aCall(caller), { amr: ['pwd'] });
   const { rows } = await sql<{ auth_time: Date; session_epoch: number }>`
     with started as (${insertSession(sqlNow(house.clock), prepared, LIFETIME, {
       accountId: sql`a.account_id`,

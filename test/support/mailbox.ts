@@ -13,13 +13,16 @@ export interface Mailbox extends Transport {
     predicate: (message: RenderedMessage) => boolean,
     timeoutMs?: number,
   ): Promise<RenderedMessage>;
-  /** The code in the latest message to an address. Throws where there is none. */
+  /** The latest code that was sent to an address; notices have none. Throws where none was sent. */
   codeFor(to: string): string;
   /** The next sends fail, as when the provider is down. */
   failNext(count: number, error?: Error): void;
   /** From now on sends never answer, until the returned function lets later ones pass again. */
   hang(): () => void;
 }
+
+/** At the beginning of an SMS, or in a line of its own in a mail. */
+const CODE = /^(?:[0-9]{20}|[0-9]{4,8})(?= |$)/m;
 
 export function createMailbox(): Mailbox {
   const messages: RenderedMessage[] = [];
@@ -72,8 +75,8 @@ export function createMailbox(): Mailbox {
       });
     },
     codeFor(to) {
-      const latest = messages.findLast((message) => message.to === to);
-      const code = /(?<![0-9])(?:[0-9]{20}|[0-9]{4,8})(?![0-9])/.exec(latest?.text ?? '')?.[0];
+      const latest = messages.findLast((message) => message.to === to && CODE.test(message.text));
+      const code = CODE.exec(latest?.text ?? '')?.[0];
       if (code === undefined) throw new Error('the address has got no message with a code');
       return code;
     },

@@ -7,6 +7,8 @@ export interface RawAnswer {
   readonly status: number | undefined;
   readonly message: string | undefined;
   readonly headers: IncomingHttpHeaders;
+  /** What came in frames: empty for a failure. */
+  readonly body: Buffer;
 }
 
 export interface RawRequest {
@@ -29,6 +31,7 @@ export async function sendRaw(request: RawRequest): Promise<RawAnswer> {
   try {
     return await new Promise<RawAnswer>((resolve, reject) => {
       let seen: IncomingHttpHeaders = {};
+      const parts: Buffer[] = [];
       const headers = {
         [constants.HTTP2_HEADER_METHOD]: 'POST',
         [constants.HTTP2_HEADER_PATH]: `/${request.method}`,
@@ -45,8 +48,8 @@ export async function sendRaw(request: RawRequest): Promise<RawAnswer> {
       stream.on('trailers', collect);
       // A reset is an answer too.
       stream.on('error', () => undefined);
-      stream.on('close', () => resolve(toAnswer(seen)));
-      stream.resume();
+      stream.on('close', () => resolve(toAnswer(seen, Buffer.concat(parts))));
+      stream.on('data', (part: Buffer) => void parts.push(part));
       for (const chunk of request.chunks) stream.write(chunk);
       stream.end();
     });
@@ -77,12 +80,13 @@ function framed(message: Buffer, length: number, compressed: boolean): Buffer {
   return Buffer.concat([head, message]);
 }
 
-function toAnswer(headers: IncomingHttpHeaders): RawAnswer {
+function toAnswer(headers: IncomingHttpHeaders, body: Buffer): RawAnswer {
   const status = headers['grpc-status'];
   const message = headers['grpc-message'];
   return {
     status: status === undefined ? undefined : Number(status),
     message: typeof message === 'string' ? decodeURIComponent(message) : undefined,
     headers,
+    body,
   };
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
+import { rpcsOf } from '../../src/composition/servers.js';
 import { limitVariable } from '../../src/config/settings/limits.js';
 import { formatDuration } from '../../src/config/values.js';
 import {
@@ -7,9 +8,6 @@ import {
   type CallLimiter,
   type RpcPolicy,
 } from '../../src/grpc/rpc-policies.js';
-import { signInRpcs } from '../../src/grpc/sign-in-rpcs.js';
-import { signUpRpcs } from '../../src/grpc/sign-up-rpcs.js';
-import { verificationRpcs } from '../../src/grpc/verification-rpcs.js';
 import { RECHECK_MS } from '../../src/throttling/block-cache.js';
 import { type LimiterName, limiterNames, resolveLimits } from '../../src/throttling/index.js';
 import { KNOWN_SECONDS, MAX_KNOWN_PER_ADDRESS } from '../../src/throttling/known-sources.js';
@@ -26,6 +24,8 @@ function rows(text: string, beginning: string): string[][] {
   const found = text.split('\n').filter((line) => line.startsWith(`| \`${beginning}`));
   return found.map((line) => line.slice(2, -2).split(' | '));
 }
+
+const whatIsSeen = { refuse: '`RATE_LIMITED`', 'hold back': 'a void challenge with `retry-after`' };
 
 /** Where a limiter is counted, by the policies of the RPCs that charge it. */
 function storeOf(name: LimiterName): string {
@@ -46,7 +46,7 @@ it('lists every soft limiter in docs/throttling.md as the catalogue has it, and 
       String(limit.points),
       limit.counts,
       storeOf(name),
-      '`RATE_LIMITED`',
+      whatIsSeen[limit.whenExhausted],
       String(limit.insurancePoints),
     ];
   });
@@ -64,10 +64,12 @@ it('has a setting in docs/configuration.md for every soft limiter, and for no ot
 });
 
 it('charges limiters of its own only where an RPC is counted in the shared store', () => {
-  const none = {} as never;
-  const rpcs = { ...signUpRpcs(none), ...signInRpcs(none), ...verificationRpcs(none) };
+  const rpcs = rpcsOf({ recovery: { delivery: 'typed' } } as never);
   const charging = Object.entries(rpcs).filter(([, rpc]) => 'charges' in rpc || 'sends' in rpc);
   expect(charging.map(([name]) => name).sort()).toEqual([
+    'requestPasswordReset',
+    'requestPhoneSignIn',
+    'resendEmailConfirmation',
     'sendEmailVerificationCode',
     'sendPhoneVerificationCode',
     'signIn',

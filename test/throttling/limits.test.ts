@@ -25,6 +25,21 @@ describe('the catalogue of soft limits', () => {
     expect(changed.points).not.toBe(original.points);
   });
 
+  it('lasts as long as the cooldown where it stands in for it, unless it has a size of its own', () => {
+    const { resendsPerSource, ...rest } = resolveLimits({}, 300);
+    expect(resendsPerSource).toMatchObject({ points: 1, windowSeconds: 300, insurancePoints: 1 });
+    const { resendsPerSource: _, ...defaults } = resolveLimits();
+    expect(rest).toEqual(defaults);
+    const own = { resendsPerSource: { points: 3, windowSeconds: 60 } };
+    expect(resolveLimits(own, 300).resendsPerSource).toMatchObject(own.resendsPerSource);
+  });
+
+  it('holds back anonymous calls, and refuses all others', () => {
+    const limits = resolveLimits();
+    const holding = limiterNames.filter((name) => limits[name].whenExhausted === 'hold back');
+    expect(holding).toEqual(['anonymousInAll', 'resendsPerSource']);
+  });
+
   it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 1e12])(
     'refuses a limit of %s points or seconds',
     (bad) => {

@@ -19,6 +19,8 @@ export enum AccountStatus {
   BLOCKED = 2,
   /** DEACTIVATED - Put to rest; nobody signs in until it is reactivated. */
   DEACTIVATED = 3,
+  /** CLOSED - Closed by its owner for good. */
+  CLOSED = 4,
   UNRECOGNIZED = -1,
 }
 
@@ -36,6 +38,9 @@ export function accountStatusFromJSON(object: any): AccountStatus {
     case 3:
     case "ACCOUNT_STATUS_DEACTIVATED":
       return AccountStatus.DEACTIVATED;
+    case 4:
+    case "ACCOUNT_STATUS_CLOSED":
+      return AccountStatus.CLOSED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -53,6 +58,8 @@ export function accountStatusToJSON(object: AccountStatus): string {
       return "ACCOUNT_STATUS_BLOCKED";
     case AccountStatus.DEACTIVATED:
       return "ACCOUNT_STATUS_DEACTIVATED";
+    case AccountStatus.CLOSED:
+      return "ACCOUNT_STATUS_CLOSED";
     case AccountStatus.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -141,6 +148,8 @@ export interface Account {
 export interface Profile {
   /** Shown to other people; up to 100 code points, may be empty. */
   displayName: string;
+  /** The username, in canonical form. It can be changed only where its identifier says `generated`, once. */
+  username: string;
 }
 
 /** How a person wants to be served. */
@@ -163,6 +172,8 @@ export interface Identifier {
     | undefined;
   /** Whether it signs in. */
   signInEnabled: boolean;
+  /** A username that the service made up, at a sign-in by phone; its owner may change it once. */
+  generated: boolean;
 }
 
 function createBaseAccount(): Account {
@@ -376,7 +387,7 @@ export const Account: MessageFns<Account, "countersign.v1.Account"> = {
 };
 
 function createBaseProfile(): Profile {
-  return { displayName: "" };
+  return { displayName: "", username: "" };
 }
 
 export const Profile: MessageFns<Profile, "countersign.v1.Profile"> = {
@@ -385,6 +396,9 @@ export const Profile: MessageFns<Profile, "countersign.v1.Profile"> = {
   encode(message: Profile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.displayName !== "") {
       writer.uint32(10).string(message.displayName);
+    }
+    if (message.username !== "") {
+      writer.uint32(18).string(message.username);
     }
     return writer;
   },
@@ -410,6 +424,14 @@ export const Profile: MessageFns<Profile, "countersign.v1.Profile"> = {
             message.displayName = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -429,6 +451,7 @@ export const Profile: MessageFns<Profile, "countersign.v1.Profile"> = {
         : isSet(object.display_name)
         ? globalThis.String(object.display_name)
         : "",
+      username: isSet(object.username) ? globalThis.String(object.username) : "",
     };
   },
 
@@ -436,6 +459,9 @@ export const Profile: MessageFns<Profile, "countersign.v1.Profile"> = {
     const obj: any = {};
     if (message.displayName !== "") {
       obj.displayName = message.displayName;
+    }
+    if (message.username !== "") {
+      obj.username = message.username;
     }
     return obj;
   },
@@ -446,6 +472,7 @@ export const Profile: MessageFns<Profile, "countersign.v1.Profile"> = {
   fromPartial(object: DeepPartial<Profile>): Profile {
     const message = createBaseProfile();
     message.displayName = object.displayName ?? "";
+    message.username = object.username ?? "";
     return message;
   },
 };
@@ -520,7 +547,7 @@ export const Settings: MessageFns<Settings, "countersign.v1.Settings"> = {
 };
 
 function createBaseIdentifier(): Identifier {
-  return { type: 0, value: "", verified: false, verifyTime: undefined, signInEnabled: false };
+  return { type: 0, value: "", verified: false, verifyTime: undefined, signInEnabled: false, generated: false };
 }
 
 export const Identifier: MessageFns<Identifier, "countersign.v1.Identifier"> = {
@@ -541,6 +568,9 @@ export const Identifier: MessageFns<Identifier, "countersign.v1.Identifier"> = {
     }
     if (message.signInEnabled !== false) {
       writer.uint32(40).bool(message.signInEnabled);
+    }
+    if (message.generated !== false) {
+      writer.uint32(48).bool(message.generated);
     }
     return writer;
   },
@@ -598,6 +628,14 @@ export const Identifier: MessageFns<Identifier, "countersign.v1.Identifier"> = {
             message.signInEnabled = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.generated = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -625,6 +663,7 @@ export const Identifier: MessageFns<Identifier, "countersign.v1.Identifier"> = {
         : isSet(object.sign_in_enabled)
         ? globalThis.Boolean(object.sign_in_enabled)
         : false,
+      generated: isSet(object.generated) ? globalThis.Boolean(object.generated) : false,
     };
   },
 
@@ -645,6 +684,9 @@ export const Identifier: MessageFns<Identifier, "countersign.v1.Identifier"> = {
     if (message.signInEnabled !== false) {
       obj.signInEnabled = message.signInEnabled;
     }
+    if (message.generated !== false) {
+      obj.generated = message.generated;
+    }
     return obj;
   },
 
@@ -658,6 +700,7 @@ export const Identifier: MessageFns<Identifier, "countersign.v1.Identifier"> = {
     message.verified = object.verified ?? false;
     message.verifyTime = object.verifyTime ?? undefined;
     message.signInEnabled = object.signInEnabled ?? false;
+    message.generated = object.generated ?? false;
     return message;
   },
 };

@@ -15,9 +15,19 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { FieldMask } from "../../google/protobuf/field_mask.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
-import { Account, Identifier } from "./account.js";
+import {
+  Account,
+  Identifier,
+  IdentifierType,
+  identifierTypeFromJSON,
+  identifierTypeToJSON,
+  Profile,
+  Settings,
+} from "./account.js";
 import { Challenge } from "./challenge.js";
+import { Session } from "./session.js";
 import { Grant, Scope, TokenSet } from "./token.js";
 
 export const protobufPackage = "countersign.v1";
@@ -96,6 +106,50 @@ export interface SignInResponse {
   accountId: string;
 }
 
+/** Request of `RequestPhoneSignIn`. */
+export interface RequestPhoneSignInRequest {
+  /** E.164, or a national number together with `region`. */
+  phoneNumber: string;
+  /** ISO 3166-1 alpha-2, for a national `phone_number`. */
+  region?:
+    | string
+    | undefined;
+  /** Language of the message where the account has chosen none, a BCP 47 tag; absent: `accept-language`. */
+  locale?:
+    | string
+    | undefined;
+  /** This flow, again: the `challenge_id` of an earlier answer for the same number. */
+  challengeId?: string | undefined;
+}
+
+/** Response of `RequestPhoneSignIn`. */
+export interface RequestPhoneSignInResponse {
+  /** The flow that was started, or goes on. */
+  challenge: Challenge | undefined;
+}
+
+/** Request of `CompletePhoneSignIn`. */
+export interface CompletePhoneSignInRequest {
+  /** Of the flow. */
+  challengeId: string;
+  /** The digits of the message, and nothing else. */
+  code: string;
+  /** Where the session acts; absent: the account's last-chosen organization, else its oldest. */
+  scope?: Scope | undefined;
+}
+
+/** Response of `CompletePhoneSignIn`. */
+export interface CompletePhoneSignInResponse {
+  /** The new session. */
+  tokens:
+    | TokenSet
+    | undefined;
+  /** Whose it is. */
+  accountId: string;
+  /** Whether this call created the account. */
+  isFirstSignIn: boolean;
+}
+
 /** Request of `RefreshSession`. */
 export interface RefreshSessionRequest {
   /** The latest one of the session. */
@@ -120,6 +174,42 @@ export interface SignOutRequest {
 export interface SignOutResponse {
 }
 
+/** Request of `SignOutEverywhere`. */
+export interface SignOutEverywhereRequest {
+}
+
+/** Response of `SignOutEverywhere`. */
+export interface SignOutEverywhereResponse {
+}
+
+/** Request of `ListSessions`. */
+export interface ListSessionsRequest {
+  /** At most this many, 100 at the most; absent: 50. */
+  pageSize?:
+    | number
+    | undefined;
+  /** `next_page_token` of the page before; empty: the first page. */
+  pageToken?: string | undefined;
+}
+
+/** Response of `ListSessions`. */
+export interface ListSessionsResponse {
+  /** Live sessions, the youngest sign-in first. */
+  sessions: Session[];
+  /** Empty: there are no more. */
+  nextPageToken: string;
+}
+
+/** Request of `RevokeSession`. */
+export interface RevokeSessionRequest {
+  /** Which one: `Session.session_id`. */
+  sessionId: string;
+}
+
+/** Response of `RevokeSession`. */
+export interface RevokeSessionResponse {
+}
+
 /** Request of `GetAccount`. */
 export interface GetAccountRequest {
 }
@@ -128,6 +218,68 @@ export interface GetAccountRequest {
 export interface GetAccountResponse {
   /** The account of the access token. */
   account: Account | undefined;
+}
+
+/** Request of `UpdateProfile`. */
+export interface UpdateProfileRequest {
+  /** The new values. */
+  profile:
+    | Profile
+    | undefined;
+  /** Which of them: `display_name`, `username`; absent: those that are not empty. */
+  updateMask?:
+    | string[]
+    | undefined;
+  /** `Account.etag` as it was read; empty: whatever stands is changed. */
+  etag?: string | undefined;
+}
+
+/** Response of `UpdateProfile`. */
+export interface UpdateProfileResponse {
+  /** As it is now. */
+  account: Account | undefined;
+}
+
+/** Request of `UpdateSettings`. */
+export interface UpdateSettingsRequest {
+  /** The new values. */
+  settings:
+    | Settings
+    | undefined;
+  /** Which of them: `locale`; absent: those that are not empty. */
+  updateMask?:
+    | string[]
+    | undefined;
+  /** `Account.etag` as it was read; empty: whatever stands is changed. */
+  etag?: string | undefined;
+}
+
+/** Response of `UpdateSettings`. */
+export interface UpdateSettingsResponse {
+  /** As it is now. */
+  account: Account | undefined;
+}
+
+/** Request of `CloseAccount`. */
+export interface CloseAccountRequest {
+}
+
+/** Response of `CloseAccount`. */
+export interface CloseAccountResponse {
+  /** As it was left: closed, without identifiers. */
+  account: Account | undefined;
+}
+
+/** Request of `ChangePassword`. */
+export interface ChangePasswordRequest {
+  /** The present one. */
+  currentPassword: string;
+  /** 8 (by default) to 256 code points, at most 1,024 bytes of UTF-8; any characters. */
+  newPassword: string;
+}
+
+/** Response of `ChangePassword`. */
+export interface ChangePasswordResponse {
 }
 
 /** Request of `SendEmailVerificationCode`. */
@@ -196,6 +348,120 @@ export interface ConfirmPhoneNumberRequest {
 export interface ConfirmPhoneNumberResponse {
   /** The phone, proven. */
   identifier: Identifier | undefined;
+}
+
+/** Request of `ResendEmailConfirmation`. */
+export interface ResendEmailConfirmationRequest {
+  /** One plain email address, at most 254 characters. */
+  email: string;
+  /** The claim's handle, as `SignUp` or `SendEmailVerificationCode` gave it. */
+  challengeId?:
+    | string
+    | undefined;
+  /** Language of the message where the account has chosen none, a BCP 47 tag; absent: `accept-language`. */
+  locale?: string | undefined;
+}
+
+/** Response of `ResendEmailConfirmation`. */
+export interface ResendEmailConfirmationResponse {
+  /** Of the same shape for any address. */
+  challenge: Challenge | undefined;
+}
+
+/** Request of `SetPhoneNumber`. */
+export interface SetPhoneNumberRequest {
+  /** E.164, or a national number together with `region`. */
+  phoneNumber: string;
+  /** ISO 3166-1 alpha-2, for a national `phone_number`. */
+  region?: string | undefined;
+}
+
+/** Response of `SetPhoneNumber`. */
+export interface SetPhoneNumberResponse {
+  /** With the number, `verified` false where it is new. */
+  account: Account | undefined;
+}
+
+/** Request of `RemovePhoneNumber`. */
+export interface RemovePhoneNumberRequest {
+}
+
+/** Response of `RemovePhoneNumber`. */
+export interface RemovePhoneNumberResponse {
+  /** Without a phone. */
+  account: Account | undefined;
+}
+
+/** Request of `RemoveEmail`. */
+export interface RemoveEmailRequest {
+}
+
+/** Response of `RemoveEmail`. */
+export interface RemoveEmailResponse {
+  /** Without an email. */
+  account: Account | undefined;
+}
+
+/** Request of `SetSignInEnabled`. */
+export interface SetSignInEnabledRequest {
+  /** Which identifier of the account. */
+  type: IdentifierType;
+  /** Whether it signs in from now on. */
+  enabled: boolean;
+}
+
+/** Response of `SetSignInEnabled`. */
+export interface SetSignInEnabledResponse {
+  /** As it is now. */
+  identifier: Identifier | undefined;
+}
+
+/** Request of `RequestPasswordReset`. */
+export interface RequestPasswordResetRequest {
+  /** An email or a phone; a username too where delivery is `registered`. */
+  identifier: string;
+  /** ISO 3166-1 alpha-2, for a national phone number. */
+  region?:
+    | string
+    | undefined;
+  /** Language of the message where the account has chosen none, a BCP 47 tag; absent: `accept-language`. */
+  locale?:
+    | string
+    | undefined;
+  /** This flow, again: the `challenge_id` of an earlier answer for the same identifier. */
+  challengeId?: string | undefined;
+}
+
+/** Response of `RequestPasswordReset`. */
+export interface RequestPasswordResetResponse {
+  /** The flow that was started, or goes on. In `registered` delivery without channel and destination. */
+  challenge: Challenge | undefined;
+}
+
+/** Request of `VerifyPasswordResetCode`. */
+export interface VerifyPasswordResetCodeRequest {
+  /** Of the flow. */
+  challengeId: string;
+  /** The digits of the message, and nothing else. */
+  code: string;
+}
+
+/** Response of `VerifyPasswordResetCode`. */
+export interface VerifyPasswordResetCodeResponse {
+  /** Opaque; works once, for ten minutes, through the same calling service. */
+  resetToken: string;
+}
+
+/** Request of `ResetPassword`. */
+export interface ResetPasswordRequest {
+  /** As `VerifyPasswordResetCode` gave it. */
+  resetToken: string;
+  /** 8 (by default) to 256 code points, at most 1,024 bytes of UTF-8; any characters. */
+  newPassword: string;
+}
+
+/** Response of `ResetPassword`. */
+export interface ResetPasswordResponse {
 }
 
 /** Request of `IntrospectToken`. */
@@ -802,6 +1068,436 @@ export const SignInResponse: MessageFns<SignInResponse, "countersign.v1.SignInRe
   },
 };
 
+function createBaseRequestPhoneSignInRequest(): RequestPhoneSignInRequest {
+  return { phoneNumber: "", region: undefined, locale: undefined, challengeId: undefined };
+}
+
+export const RequestPhoneSignInRequest: MessageFns<
+  RequestPhoneSignInRequest,
+  "countersign.v1.RequestPhoneSignInRequest"
+> = {
+  $type: "countersign.v1.RequestPhoneSignInRequest" as const,
+
+  encode(message: RequestPhoneSignInRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.phoneNumber !== "") {
+      writer.uint32(10).string(message.phoneNumber);
+    }
+    if (message.region !== undefined) {
+      writer.uint32(18).string(message.region);
+    }
+    if (message.locale !== undefined) {
+      writer.uint32(26).string(message.locale);
+    }
+    if (message.challengeId !== undefined) {
+      writer.uint32(34).string(message.challengeId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestPhoneSignInRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestPhoneSignInRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.phoneNumber = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.locale = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.challengeId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RequestPhoneSignInRequest {
+    return {
+      phoneNumber: isSet(object.phoneNumber)
+        ? globalThis.String(object.phoneNumber)
+        : isSet(object.phone_number)
+        ? globalThis.String(object.phone_number)
+        : "",
+      region: isSet(object.region) ? globalThis.String(object.region) : undefined,
+      locale: isSet(object.locale) ? globalThis.String(object.locale) : undefined,
+      challengeId: isSet(object.challengeId)
+        ? globalThis.String(object.challengeId)
+        : isSet(object.challenge_id)
+        ? globalThis.String(object.challenge_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: RequestPhoneSignInRequest): unknown {
+    const obj: any = {};
+    if (message.phoneNumber !== "") {
+      obj.phoneNumber = message.phoneNumber;
+    }
+    if (message.region !== undefined) {
+      obj.region = message.region;
+    }
+    if (message.locale !== undefined) {
+      obj.locale = message.locale;
+    }
+    if (message.challengeId !== undefined) {
+      obj.challengeId = message.challengeId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RequestPhoneSignInRequest>): RequestPhoneSignInRequest {
+    return RequestPhoneSignInRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestPhoneSignInRequest>): RequestPhoneSignInRequest {
+    const message = createBaseRequestPhoneSignInRequest();
+    message.phoneNumber = object.phoneNumber ?? "";
+    message.region = object.region ?? undefined;
+    message.locale = object.locale ?? undefined;
+    message.challengeId = object.challengeId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseRequestPhoneSignInResponse(): RequestPhoneSignInResponse {
+  return { challenge: undefined };
+}
+
+export const RequestPhoneSignInResponse: MessageFns<
+  RequestPhoneSignInResponse,
+  "countersign.v1.RequestPhoneSignInResponse"
+> = {
+  $type: "countersign.v1.RequestPhoneSignInResponse" as const,
+
+  encode(message: RequestPhoneSignInResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challenge !== undefined) {
+      Challenge.encode(message.challenge, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestPhoneSignInResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestPhoneSignInResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challenge = Challenge.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RequestPhoneSignInResponse {
+    return { challenge: isSet(object.challenge) ? Challenge.fromJSON(object.challenge) : undefined };
+  },
+
+  toJSON(message: RequestPhoneSignInResponse): unknown {
+    const obj: any = {};
+    if (message.challenge !== undefined) {
+      obj.challenge = Challenge.toJSON(message.challenge);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RequestPhoneSignInResponse>): RequestPhoneSignInResponse {
+    return RequestPhoneSignInResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestPhoneSignInResponse>): RequestPhoneSignInResponse {
+    const message = createBaseRequestPhoneSignInResponse();
+    message.challenge = (object.challenge !== undefined && object.challenge !== null)
+      ? Challenge.fromPartial(object.challenge)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCompletePhoneSignInRequest(): CompletePhoneSignInRequest {
+  return { challengeId: "", code: "", scope: undefined };
+}
+
+export const CompletePhoneSignInRequest: MessageFns<
+  CompletePhoneSignInRequest,
+  "countersign.v1.CompletePhoneSignInRequest"
+> = {
+  $type: "countersign.v1.CompletePhoneSignInRequest" as const,
+
+  encode(message: CompletePhoneSignInRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challengeId !== "") {
+      writer.uint32(10).string(message.challengeId);
+    }
+    if (message.code !== "") {
+      writer.uint32(18).string(message.code);
+    }
+    if (message.scope !== undefined) {
+      Scope.encode(message.scope, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompletePhoneSignInRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompletePhoneSignInRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challengeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.scope = Scope.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompletePhoneSignInRequest {
+    return {
+      challengeId: isSet(object.challengeId)
+        ? globalThis.String(object.challengeId)
+        : isSet(object.challenge_id)
+        ? globalThis.String(object.challenge_id)
+        : "",
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      scope: isSet(object.scope) ? Scope.fromJSON(object.scope) : undefined,
+    };
+  },
+
+  toJSON(message: CompletePhoneSignInRequest): unknown {
+    const obj: any = {};
+    if (message.challengeId !== "") {
+      obj.challengeId = message.challengeId;
+    }
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.scope !== undefined) {
+      obj.scope = Scope.toJSON(message.scope);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CompletePhoneSignInRequest>): CompletePhoneSignInRequest {
+    return CompletePhoneSignInRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CompletePhoneSignInRequest>): CompletePhoneSignInRequest {
+    const message = createBaseCompletePhoneSignInRequest();
+    message.challengeId = object.challengeId ?? "";
+    message.code = object.code ?? "";
+    message.scope = (object.scope !== undefined && object.scope !== null) ? Scope.fromPartial(object.scope) : undefined;
+    return message;
+  },
+};
+
+function createBaseCompletePhoneSignInResponse(): CompletePhoneSignInResponse {
+  return { tokens: undefined, accountId: "", isFirstSignIn: false };
+}
+
+export const CompletePhoneSignInResponse: MessageFns<
+  CompletePhoneSignInResponse,
+  "countersign.v1.CompletePhoneSignInResponse"
+> = {
+  $type: "countersign.v1.CompletePhoneSignInResponse" as const,
+
+  encode(message: CompletePhoneSignInResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokens !== undefined) {
+      TokenSet.encode(message.tokens, writer.uint32(10).fork()).join();
+    }
+    if (message.accountId !== "") {
+      writer.uint32(18).string(message.accountId);
+    }
+    if (message.isFirstSignIn !== false) {
+      writer.uint32(24).bool(message.isFirstSignIn);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompletePhoneSignInResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompletePhoneSignInResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tokens = TokenSet.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isFirstSignIn = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompletePhoneSignInResponse {
+    return {
+      tokens: isSet(object.tokens) ? TokenSet.fromJSON(object.tokens) : undefined,
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
+      isFirstSignIn: isSet(object.isFirstSignIn)
+        ? globalThis.Boolean(object.isFirstSignIn)
+        : isSet(object.is_first_sign_in)
+        ? globalThis.Boolean(object.is_first_sign_in)
+        : false,
+    };
+  },
+
+  toJSON(message: CompletePhoneSignInResponse): unknown {
+    const obj: any = {};
+    if (message.tokens !== undefined) {
+      obj.tokens = TokenSet.toJSON(message.tokens);
+    }
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
+    if (message.isFirstSignIn !== false) {
+      obj.isFirstSignIn = message.isFirstSignIn;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CompletePhoneSignInResponse>): CompletePhoneSignInResponse {
+    return CompletePhoneSignInResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CompletePhoneSignInResponse>): CompletePhoneSignInResponse {
+    const message = createBaseCompletePhoneSignInResponse();
+    message.tokens = (object.tokens !== undefined && object.tokens !== null)
+      ? TokenSet.fromPartial(object.tokens)
+      : undefined;
+    message.accountId = object.accountId ?? "";
+    message.isFirstSignIn = object.isFirstSignIn ?? false;
+    return message;
+  },
+};
+
 function createBaseRefreshSessionRequest(): RefreshSessionRequest {
   return { refreshToken: "", scope: undefined };
 }
@@ -1093,6 +1789,433 @@ export const SignOutResponse: MessageFns<SignOutResponse, "countersign.v1.SignOu
   },
 };
 
+function createBaseSignOutEverywhereRequest(): SignOutEverywhereRequest {
+  return {};
+}
+
+export const SignOutEverywhereRequest: MessageFns<SignOutEverywhereRequest, "countersign.v1.SignOutEverywhereRequest"> =
+  {
+    $type: "countersign.v1.SignOutEverywhereRequest" as const,
+
+    encode(_: SignOutEverywhereRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): SignOutEverywhereRequest {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseSignOutEverywhereRequest();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+
+    fromJSON(_: any): SignOutEverywhereRequest {
+      return {};
+    },
+
+    toJSON(_: SignOutEverywhereRequest): unknown {
+      const obj: any = {};
+      return obj;
+    },
+
+    create(base?: DeepPartial<SignOutEverywhereRequest>): SignOutEverywhereRequest {
+      return SignOutEverywhereRequest.fromPartial(base ?? {});
+    },
+    fromPartial(_: DeepPartial<SignOutEverywhereRequest>): SignOutEverywhereRequest {
+      const message = createBaseSignOutEverywhereRequest();
+      return message;
+    },
+  };
+
+function createBaseSignOutEverywhereResponse(): SignOutEverywhereResponse {
+  return {};
+}
+
+export const SignOutEverywhereResponse: MessageFns<
+  SignOutEverywhereResponse,
+  "countersign.v1.SignOutEverywhereResponse"
+> = {
+  $type: "countersign.v1.SignOutEverywhereResponse" as const,
+
+  encode(_: SignOutEverywhereResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignOutEverywhereResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignOutEverywhereResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): SignOutEverywhereResponse {
+    return {};
+  },
+
+  toJSON(_: SignOutEverywhereResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<SignOutEverywhereResponse>): SignOutEverywhereResponse {
+    return SignOutEverywhereResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<SignOutEverywhereResponse>): SignOutEverywhereResponse {
+    const message = createBaseSignOutEverywhereResponse();
+    return message;
+  },
+};
+
+function createBaseListSessionsRequest(): ListSessionsRequest {
+  return { pageSize: undefined, pageToken: undefined };
+}
+
+export const ListSessionsRequest: MessageFns<ListSessionsRequest, "countersign.v1.ListSessionsRequest"> = {
+  $type: "countersign.v1.ListSessionsRequest" as const,
+
+  encode(message: ListSessionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== undefined) {
+      writer.uint32(8).int32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(18).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSessionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSessionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListSessionsRequest {
+    return {
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ListSessionsRequest): unknown {
+    const obj: any = {};
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListSessionsRequest>): ListSessionsRequest {
+    return ListSessionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSessionsRequest>): ListSessionsRequest {
+    const message = createBaseListSessionsRequest();
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListSessionsResponse(): ListSessionsResponse {
+  return { sessions: [], nextPageToken: "" };
+}
+
+export const ListSessionsResponse: MessageFns<ListSessionsResponse, "countersign.v1.ListSessionsResponse"> = {
+  $type: "countersign.v1.ListSessionsResponse" as const,
+
+  encode(message: ListSessionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sessions) {
+      Session.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSessionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSessionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sessions.push(Session.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListSessionsResponse {
+    return {
+      sessions: globalThis.Array.isArray(object?.sessions) ? object.sessions.map((e: any) => Session.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListSessionsResponse): unknown {
+    const obj: any = {};
+    if (message.sessions?.length) {
+      obj.sessions = message.sessions.map((e) => Session.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListSessionsResponse>): ListSessionsResponse {
+    return ListSessionsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSessionsResponse>): ListSessionsResponse {
+    const message = createBaseListSessionsResponse();
+    message.sessions = object.sessions?.map((e) => Session.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseRevokeSessionRequest(): RevokeSessionRequest {
+  return { sessionId: "" };
+}
+
+export const RevokeSessionRequest: MessageFns<RevokeSessionRequest, "countersign.v1.RevokeSessionRequest"> = {
+  $type: "countersign.v1.RevokeSessionRequest" as const,
+
+  encode(message: RevokeSessionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sessionId !== "") {
+      writer.uint32(10).string(message.sessionId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeSessionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeSessionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevokeSessionRequest {
+    return {
+      sessionId: isSet(object.sessionId)
+        ? globalThis.String(object.sessionId)
+        : isSet(object.session_id)
+        ? globalThis.String(object.session_id)
+        : "",
+    };
+  },
+
+  toJSON(message: RevokeSessionRequest): unknown {
+    const obj: any = {};
+    if (message.sessionId !== "") {
+      obj.sessionId = message.sessionId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RevokeSessionRequest>): RevokeSessionRequest {
+    return RevokeSessionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RevokeSessionRequest>): RevokeSessionRequest {
+    const message = createBaseRevokeSessionRequest();
+    message.sessionId = object.sessionId ?? "";
+    return message;
+  },
+};
+
+function createBaseRevokeSessionResponse(): RevokeSessionResponse {
+  return {};
+}
+
+export const RevokeSessionResponse: MessageFns<RevokeSessionResponse, "countersign.v1.RevokeSessionResponse"> = {
+  $type: "countersign.v1.RevokeSessionResponse" as const,
+
+  encode(_: RevokeSessionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeSessionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeSessionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RevokeSessionResponse {
+    return {};
+  },
+
+  toJSON(_: RevokeSessionResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RevokeSessionResponse>): RevokeSessionResponse {
+    return RevokeSessionResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RevokeSessionResponse>): RevokeSessionResponse {
+    const message = createBaseRevokeSessionResponse();
+    return message;
+  },
+};
+
 function createBaseGetAccountRequest(): GetAccountRequest {
   return {};
 }
@@ -1214,6 +2337,640 @@ export const GetAccountResponse: MessageFns<GetAccountResponse, "countersign.v1.
     message.account = (object.account !== undefined && object.account !== null)
       ? Account.fromPartial(object.account)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateProfileRequest(): UpdateProfileRequest {
+  return { profile: undefined, updateMask: undefined, etag: undefined };
+}
+
+export const UpdateProfileRequest: MessageFns<UpdateProfileRequest, "countersign.v1.UpdateProfileRequest"> = {
+  $type: "countersign.v1.UpdateProfileRequest" as const,
+
+  encode(message: UpdateProfileRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.profile !== undefined) {
+      Profile.encode(message.profile, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.etag !== undefined) {
+      writer.uint32(26).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateProfileRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateProfileRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.profile = Profile.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateProfileRequest {
+    return {
+      profile: isSet(object.profile) ? Profile.fromJSON(object.profile) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateProfileRequest): unknown {
+    const obj: any = {};
+    if (message.profile !== undefined) {
+      obj.profile = Profile.toJSON(message.profile);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.etag !== undefined) {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateProfileRequest>): UpdateProfileRequest {
+    return UpdateProfileRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateProfileRequest>): UpdateProfileRequest {
+    const message = createBaseUpdateProfileRequest();
+    message.profile = (object.profile !== undefined && object.profile !== null)
+      ? Profile.fromPartial(object.profile)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.etag = object.etag ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateProfileResponse(): UpdateProfileResponse {
+  return { account: undefined };
+}
+
+export const UpdateProfileResponse: MessageFns<UpdateProfileResponse, "countersign.v1.UpdateProfileResponse"> = {
+  $type: "countersign.v1.UpdateProfileResponse" as const,
+
+  encode(message: UpdateProfileResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateProfileResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateProfileResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateProfileResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: UpdateProfileResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateProfileResponse>): UpdateProfileResponse {
+    return UpdateProfileResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateProfileResponse>): UpdateProfileResponse {
+    const message = createBaseUpdateProfileResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateSettingsRequest(): UpdateSettingsRequest {
+  return { settings: undefined, updateMask: undefined, etag: undefined };
+}
+
+export const UpdateSettingsRequest: MessageFns<UpdateSettingsRequest, "countersign.v1.UpdateSettingsRequest"> = {
+  $type: "countersign.v1.UpdateSettingsRequest" as const,
+
+  encode(message: UpdateSettingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.settings !== undefined) {
+      Settings.encode(message.settings, writer.uint32(10).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(18).fork()).join();
+    }
+    if (message.etag !== undefined) {
+      writer.uint32(26).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateSettingsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateSettingsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.settings = Settings.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateSettingsRequest {
+    return {
+      settings: isSet(object.settings) ? Settings.fromJSON(object.settings) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateSettingsRequest): unknown {
+    const obj: any = {};
+    if (message.settings !== undefined) {
+      obj.settings = Settings.toJSON(message.settings);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.etag !== undefined) {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateSettingsRequest>): UpdateSettingsRequest {
+    return UpdateSettingsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateSettingsRequest>): UpdateSettingsRequest {
+    const message = createBaseUpdateSettingsRequest();
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? Settings.fromPartial(object.settings)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.etag = object.etag ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateSettingsResponse(): UpdateSettingsResponse {
+  return { account: undefined };
+}
+
+export const UpdateSettingsResponse: MessageFns<UpdateSettingsResponse, "countersign.v1.UpdateSettingsResponse"> = {
+  $type: "countersign.v1.UpdateSettingsResponse" as const,
+
+  encode(message: UpdateSettingsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateSettingsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateSettingsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateSettingsResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: UpdateSettingsResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateSettingsResponse>): UpdateSettingsResponse {
+    return UpdateSettingsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateSettingsResponse>): UpdateSettingsResponse {
+    const message = createBaseUpdateSettingsResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCloseAccountRequest(): CloseAccountRequest {
+  return {};
+}
+
+export const CloseAccountRequest: MessageFns<CloseAccountRequest, "countersign.v1.CloseAccountRequest"> = {
+  $type: "countersign.v1.CloseAccountRequest" as const,
+
+  encode(_: CloseAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloseAccountRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloseAccountRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): CloseAccountRequest {
+    return {};
+  },
+
+  toJSON(_: CloseAccountRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<CloseAccountRequest>): CloseAccountRequest {
+    return CloseAccountRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<CloseAccountRequest>): CloseAccountRequest {
+    const message = createBaseCloseAccountRequest();
+    return message;
+  },
+};
+
+function createBaseCloseAccountResponse(): CloseAccountResponse {
+  return { account: undefined };
+}
+
+export const CloseAccountResponse: MessageFns<CloseAccountResponse, "countersign.v1.CloseAccountResponse"> = {
+  $type: "countersign.v1.CloseAccountResponse" as const,
+
+  encode(message: CloseAccountResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloseAccountResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloseAccountResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CloseAccountResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: CloseAccountResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CloseAccountResponse>): CloseAccountResponse {
+    return CloseAccountResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CloseAccountResponse>): CloseAccountResponse {
+    const message = createBaseCloseAccountResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseChangePasswordRequest(): ChangePasswordRequest {
+  return { currentPassword: "", newPassword: "" };
+}
+
+export const ChangePasswordRequest: MessageFns<ChangePasswordRequest, "countersign.v1.ChangePasswordRequest"> = {
+  $type: "countersign.v1.ChangePasswordRequest" as const,
+
+  encode(message: ChangePasswordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.currentPassword !== "") {
+      writer.uint32(10).string(message.currentPassword);
+    }
+    if (message.newPassword !== "") {
+      writer.uint32(18).string(message.newPassword);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.currentPassword = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.newPassword = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ChangePasswordRequest {
+    return {
+      currentPassword: isSet(object.currentPassword)
+        ? globalThis.String(object.currentPassword)
+        : isSet(object.current_password)
+        ? globalThis.String(object.current_password)
+        : "",
+      newPassword: isSet(object.newPassword)
+        ? globalThis.String(object.newPassword)
+        : isSet(object.new_password)
+        ? globalThis.String(object.new_password)
+        : "",
+    };
+  },
+
+  toJSON(message: ChangePasswordRequest): unknown {
+    const obj: any = {};
+    if (message.currentPassword !== "") {
+      obj.currentPassword = message.currentPassword;
+    }
+    if (message.newPassword !== "") {
+      obj.newPassword = message.newPassword;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ChangePasswordRequest>): ChangePasswordRequest {
+    return ChangePasswordRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ChangePasswordRequest>): ChangePasswordRequest {
+    const message = createBaseChangePasswordRequest();
+    message.currentPassword = object.currentPassword ?? "";
+    message.newPassword = object.newPassword ?? "";
+    return message;
+  },
+};
+
+function createBaseChangePasswordResponse(): ChangePasswordResponse {
+  return {};
+}
+
+export const ChangePasswordResponse: MessageFns<ChangePasswordResponse, "countersign.v1.ChangePasswordResponse"> = {
+  $type: "countersign.v1.ChangePasswordResponse" as const,
+
+  encode(_: ChangePasswordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ChangePasswordResponse {
+    return {};
+  },
+
+  toJSON(_: ChangePasswordResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ChangePasswordResponse>): ChangePasswordResponse {
+    return ChangePasswordResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ChangePasswordResponse>): ChangePasswordResponse {
+    const message = createBaseChangePasswordResponse();
     return message;
   },
 };
@@ -1904,6 +3661,1286 @@ export const ConfirmPhoneNumberResponse: MessageFns<
   },
 };
 
+function createBaseResendEmailConfirmationRequest(): ResendEmailConfirmationRequest {
+  return { email: "", challengeId: undefined, locale: undefined };
+}
+
+export const ResendEmailConfirmationRequest: MessageFns<
+  ResendEmailConfirmationRequest,
+  "countersign.v1.ResendEmailConfirmationRequest"
+> = {
+  $type: "countersign.v1.ResendEmailConfirmationRequest" as const,
+
+  encode(message: ResendEmailConfirmationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.email !== "") {
+      writer.uint32(10).string(message.email);
+    }
+    if (message.challengeId !== undefined) {
+      writer.uint32(18).string(message.challengeId);
+    }
+    if (message.locale !== undefined) {
+      writer.uint32(26).string(message.locale);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResendEmailConfirmationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResendEmailConfirmationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.email = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.challengeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.locale = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResendEmailConfirmationRequest {
+    return {
+      email: isSet(object.email) ? globalThis.String(object.email) : "",
+      challengeId: isSet(object.challengeId)
+        ? globalThis.String(object.challengeId)
+        : isSet(object.challenge_id)
+        ? globalThis.String(object.challenge_id)
+        : undefined,
+      locale: isSet(object.locale) ? globalThis.String(object.locale) : undefined,
+    };
+  },
+
+  toJSON(message: ResendEmailConfirmationRequest): unknown {
+    const obj: any = {};
+    if (message.email !== "") {
+      obj.email = message.email;
+    }
+    if (message.challengeId !== undefined) {
+      obj.challengeId = message.challengeId;
+    }
+    if (message.locale !== undefined) {
+      obj.locale = message.locale;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResendEmailConfirmationRequest>): ResendEmailConfirmationRequest {
+    return ResendEmailConfirmationRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResendEmailConfirmationRequest>): ResendEmailConfirmationRequest {
+    const message = createBaseResendEmailConfirmationRequest();
+    message.email = object.email ?? "";
+    message.challengeId = object.challengeId ?? undefined;
+    message.locale = object.locale ?? undefined;
+    return message;
+  },
+};
+
+function createBaseResendEmailConfirmationResponse(): ResendEmailConfirmationResponse {
+  return { challenge: undefined };
+}
+
+export const ResendEmailConfirmationResponse: MessageFns<
+  ResendEmailConfirmationResponse,
+  "countersign.v1.ResendEmailConfirmationResponse"
+> = {
+  $type: "countersign.v1.ResendEmailConfirmationResponse" as const,
+
+  encode(message: ResendEmailConfirmationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challenge !== undefined) {
+      Challenge.encode(message.challenge, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResendEmailConfirmationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResendEmailConfirmationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challenge = Challenge.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResendEmailConfirmationResponse {
+    return { challenge: isSet(object.challenge) ? Challenge.fromJSON(object.challenge) : undefined };
+  },
+
+  toJSON(message: ResendEmailConfirmationResponse): unknown {
+    const obj: any = {};
+    if (message.challenge !== undefined) {
+      obj.challenge = Challenge.toJSON(message.challenge);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResendEmailConfirmationResponse>): ResendEmailConfirmationResponse {
+    return ResendEmailConfirmationResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResendEmailConfirmationResponse>): ResendEmailConfirmationResponse {
+    const message = createBaseResendEmailConfirmationResponse();
+    message.challenge = (object.challenge !== undefined && object.challenge !== null)
+      ? Challenge.fromPartial(object.challenge)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSetPhoneNumberRequest(): SetPhoneNumberRequest {
+  return { phoneNumber: "", region: undefined };
+}
+
+export const SetPhoneNumberRequest: MessageFns<SetPhoneNumberRequest, "countersign.v1.SetPhoneNumberRequest"> = {
+  $type: "countersign.v1.SetPhoneNumberRequest" as const,
+
+  encode(message: SetPhoneNumberRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.phoneNumber !== "") {
+      writer.uint32(10).string(message.phoneNumber);
+    }
+    if (message.region !== undefined) {
+      writer.uint32(18).string(message.region);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetPhoneNumberRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetPhoneNumberRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.phoneNumber = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetPhoneNumberRequest {
+    return {
+      phoneNumber: isSet(object.phoneNumber)
+        ? globalThis.String(object.phoneNumber)
+        : isSet(object.phone_number)
+        ? globalThis.String(object.phone_number)
+        : "",
+      region: isSet(object.region) ? globalThis.String(object.region) : undefined,
+    };
+  },
+
+  toJSON(message: SetPhoneNumberRequest): unknown {
+    const obj: any = {};
+    if (message.phoneNumber !== "") {
+      obj.phoneNumber = message.phoneNumber;
+    }
+    if (message.region !== undefined) {
+      obj.region = message.region;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetPhoneNumberRequest>): SetPhoneNumberRequest {
+    return SetPhoneNumberRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetPhoneNumberRequest>): SetPhoneNumberRequest {
+    const message = createBaseSetPhoneNumberRequest();
+    message.phoneNumber = object.phoneNumber ?? "";
+    message.region = object.region ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSetPhoneNumberResponse(): SetPhoneNumberResponse {
+  return { account: undefined };
+}
+
+export const SetPhoneNumberResponse: MessageFns<SetPhoneNumberResponse, "countersign.v1.SetPhoneNumberResponse"> = {
+  $type: "countersign.v1.SetPhoneNumberResponse" as const,
+
+  encode(message: SetPhoneNumberResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetPhoneNumberResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetPhoneNumberResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetPhoneNumberResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: SetPhoneNumberResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetPhoneNumberResponse>): SetPhoneNumberResponse {
+    return SetPhoneNumberResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetPhoneNumberResponse>): SetPhoneNumberResponse {
+    const message = createBaseSetPhoneNumberResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemovePhoneNumberRequest(): RemovePhoneNumberRequest {
+  return {};
+}
+
+export const RemovePhoneNumberRequest: MessageFns<RemovePhoneNumberRequest, "countersign.v1.RemovePhoneNumberRequest"> =
+  {
+    $type: "countersign.v1.RemovePhoneNumberRequest" as const,
+
+    encode(_: RemovePhoneNumberRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): RemovePhoneNumberRequest {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseRemovePhoneNumberRequest();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+
+    fromJSON(_: any): RemovePhoneNumberRequest {
+      return {};
+    },
+
+    toJSON(_: RemovePhoneNumberRequest): unknown {
+      const obj: any = {};
+      return obj;
+    },
+
+    create(base?: DeepPartial<RemovePhoneNumberRequest>): RemovePhoneNumberRequest {
+      return RemovePhoneNumberRequest.fromPartial(base ?? {});
+    },
+    fromPartial(_: DeepPartial<RemovePhoneNumberRequest>): RemovePhoneNumberRequest {
+      const message = createBaseRemovePhoneNumberRequest();
+      return message;
+    },
+  };
+
+function createBaseRemovePhoneNumberResponse(): RemovePhoneNumberResponse {
+  return { account: undefined };
+}
+
+export const RemovePhoneNumberResponse: MessageFns<
+  RemovePhoneNumberResponse,
+  "countersign.v1.RemovePhoneNumberResponse"
+> = {
+  $type: "countersign.v1.RemovePhoneNumberResponse" as const,
+
+  encode(message: RemovePhoneNumberResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemovePhoneNumberResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemovePhoneNumberResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemovePhoneNumberResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: RemovePhoneNumberResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemovePhoneNumberResponse>): RemovePhoneNumberResponse {
+    return RemovePhoneNumberResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemovePhoneNumberResponse>): RemovePhoneNumberResponse {
+    const message = createBaseRemovePhoneNumberResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveEmailRequest(): RemoveEmailRequest {
+  return {};
+}
+
+export const RemoveEmailRequest: MessageFns<RemoveEmailRequest, "countersign.v1.RemoveEmailRequest"> = {
+  $type: "countersign.v1.RemoveEmailRequest" as const,
+
+  encode(_: RemoveEmailRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveEmailRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveEmailRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RemoveEmailRequest {
+    return {};
+  },
+
+  toJSON(_: RemoveEmailRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveEmailRequest>): RemoveEmailRequest {
+    return RemoveEmailRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RemoveEmailRequest>): RemoveEmailRequest {
+    const message = createBaseRemoveEmailRequest();
+    return message;
+  },
+};
+
+function createBaseRemoveEmailResponse(): RemoveEmailResponse {
+  return { account: undefined };
+}
+
+export const RemoveEmailResponse: MessageFns<RemoveEmailResponse, "countersign.v1.RemoveEmailResponse"> = {
+  $type: "countersign.v1.RemoveEmailResponse" as const,
+
+  encode(message: RemoveEmailResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.account !== undefined) {
+      Account.encode(message.account, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveEmailResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveEmailResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.account = Account.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveEmailResponse {
+    return { account: isSet(object.account) ? Account.fromJSON(object.account) : undefined };
+  },
+
+  toJSON(message: RemoveEmailResponse): unknown {
+    const obj: any = {};
+    if (message.account !== undefined) {
+      obj.account = Account.toJSON(message.account);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveEmailResponse>): RemoveEmailResponse {
+    return RemoveEmailResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveEmailResponse>): RemoveEmailResponse {
+    const message = createBaseRemoveEmailResponse();
+    message.account = (object.account !== undefined && object.account !== null)
+      ? Account.fromPartial(object.account)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSetSignInEnabledRequest(): SetSignInEnabledRequest {
+  return { type: 0, enabled: false };
+}
+
+export const SetSignInEnabledRequest: MessageFns<SetSignInEnabledRequest, "countersign.v1.SetSignInEnabledRequest"> = {
+  $type: "countersign.v1.SetSignInEnabledRequest" as const,
+
+  encode(message: SetSignInEnabledRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    if (message.enabled !== false) {
+      writer.uint32(16).bool(message.enabled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetSignInEnabledRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetSignInEnabledRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.enabled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetSignInEnabledRequest {
+    return {
+      type: isSet(object.type) ? identifierTypeFromJSON(object.type) : 0,
+      enabled: isSet(object.enabled) ? globalThis.Boolean(object.enabled) : false,
+    };
+  },
+
+  toJSON(message: SetSignInEnabledRequest): unknown {
+    const obj: any = {};
+    if (message.type !== 0) {
+      obj.type = identifierTypeToJSON(message.type);
+    }
+    if (message.enabled !== false) {
+      obj.enabled = message.enabled;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetSignInEnabledRequest>): SetSignInEnabledRequest {
+    return SetSignInEnabledRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetSignInEnabledRequest>): SetSignInEnabledRequest {
+    const message = createBaseSetSignInEnabledRequest();
+    message.type = object.type ?? 0;
+    message.enabled = object.enabled ?? false;
+    return message;
+  },
+};
+
+function createBaseSetSignInEnabledResponse(): SetSignInEnabledResponse {
+  return { identifier: undefined };
+}
+
+export const SetSignInEnabledResponse: MessageFns<SetSignInEnabledResponse, "countersign.v1.SetSignInEnabledResponse"> =
+  {
+    $type: "countersign.v1.SetSignInEnabledResponse" as const,
+
+    encode(message: SetSignInEnabledResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+      if (message.identifier !== undefined) {
+        Identifier.encode(message.identifier, writer.uint32(10).fork()).join();
+      }
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): SetSignInEnabledResponse {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseSetSignInEnabledResponse();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+            case 1: {
+              if (tag !== 10) {
+                break;
+              }
+
+              message.identifier = Identifier.decode(reader, reader.uint32());
+              continue;
+            }
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+
+    fromJSON(object: any): SetSignInEnabledResponse {
+      return { identifier: isSet(object.identifier) ? Identifier.fromJSON(object.identifier) : undefined };
+    },
+
+    toJSON(message: SetSignInEnabledResponse): unknown {
+      const obj: any = {};
+      if (message.identifier !== undefined) {
+        obj.identifier = Identifier.toJSON(message.identifier);
+      }
+      return obj;
+    },
+
+    create(base?: DeepPartial<SetSignInEnabledResponse>): SetSignInEnabledResponse {
+      return SetSignInEnabledResponse.fromPartial(base ?? {});
+    },
+    fromPartial(object: DeepPartial<SetSignInEnabledResponse>): SetSignInEnabledResponse {
+      const message = createBaseSetSignInEnabledResponse();
+      message.identifier = (object.identifier !== undefined && object.identifier !== null)
+        ? Identifier.fromPartial(object.identifier)
+        : undefined;
+      return message;
+    },
+  };
+
+function createBaseRequestPasswordResetRequest(): RequestPasswordResetRequest {
+  return { identifier: "", region: undefined, locale: undefined, challengeId: undefined };
+}
+
+export const RequestPasswordResetRequest: MessageFns<
+  RequestPasswordResetRequest,
+  "countersign.v1.RequestPasswordResetRequest"
+> = {
+  $type: "countersign.v1.RequestPasswordResetRequest" as const,
+
+  encode(message: RequestPasswordResetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.identifier !== "") {
+      writer.uint32(10).string(message.identifier);
+    }
+    if (message.region !== undefined) {
+      writer.uint32(18).string(message.region);
+    }
+    if (message.locale !== undefined) {
+      writer.uint32(26).string(message.locale);
+    }
+    if (message.challengeId !== undefined) {
+      writer.uint32(34).string(message.challengeId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestPasswordResetRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestPasswordResetRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.identifier = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.locale = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.challengeId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RequestPasswordResetRequest {
+    return {
+      identifier: isSet(object.identifier) ? globalThis.String(object.identifier) : "",
+      region: isSet(object.region) ? globalThis.String(object.region) : undefined,
+      locale: isSet(object.locale) ? globalThis.String(object.locale) : undefined,
+      challengeId: isSet(object.challengeId)
+        ? globalThis.String(object.challengeId)
+        : isSet(object.challenge_id)
+        ? globalThis.String(object.challenge_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: RequestPasswordResetRequest): unknown {
+    const obj: any = {};
+    if (message.identifier !== "") {
+      obj.identifier = message.identifier;
+    }
+    if (message.region !== undefined) {
+      obj.region = message.region;
+    }
+    if (message.locale !== undefined) {
+      obj.locale = message.locale;
+    }
+    if (message.challengeId !== undefined) {
+      obj.challengeId = message.challengeId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RequestPasswordResetRequest>): RequestPasswordResetRequest {
+    return RequestPasswordResetRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestPasswordResetRequest>): RequestPasswordResetRequest {
+    const message = createBaseRequestPasswordResetRequest();
+    message.identifier = object.identifier ?? "";
+    message.region = object.region ?? undefined;
+    message.locale = object.locale ?? undefined;
+    message.challengeId = object.challengeId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseRequestPasswordResetResponse(): RequestPasswordResetResponse {
+  return { challenge: undefined };
+}
+
+export const RequestPasswordResetResponse: MessageFns<
+  RequestPasswordResetResponse,
+  "countersign.v1.RequestPasswordResetResponse"
+> = {
+  $type: "countersign.v1.RequestPasswordResetResponse" as const,
+
+  encode(message: RequestPasswordResetResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challenge !== undefined) {
+      Challenge.encode(message.challenge, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestPasswordResetResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestPasswordResetResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challenge = Challenge.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RequestPasswordResetResponse {
+    return { challenge: isSet(object.challenge) ? Challenge.fromJSON(object.challenge) : undefined };
+  },
+
+  toJSON(message: RequestPasswordResetResponse): unknown {
+    const obj: any = {};
+    if (message.challenge !== undefined) {
+      obj.challenge = Challenge.toJSON(message.challenge);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RequestPasswordResetResponse>): RequestPasswordResetResponse {
+    return RequestPasswordResetResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestPasswordResetResponse>): RequestPasswordResetResponse {
+    const message = createBaseRequestPasswordResetResponse();
+    message.challenge = (object.challenge !== undefined && object.challenge !== null)
+      ? Challenge.fromPartial(object.challenge)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseVerifyPasswordResetCodeRequest(): VerifyPasswordResetCodeRequest {
+  return { challengeId: "", code: "" };
+}
+
+export const VerifyPasswordResetCodeRequest: MessageFns<
+  VerifyPasswordResetCodeRequest,
+  "countersign.v1.VerifyPasswordResetCodeRequest"
+> = {
+  $type: "countersign.v1.VerifyPasswordResetCodeRequest" as const,
+
+  encode(message: VerifyPasswordResetCodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.challengeId !== "") {
+      writer.uint32(10).string(message.challengeId);
+    }
+    if (message.code !== "") {
+      writer.uint32(18).string(message.code);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyPasswordResetCodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyPasswordResetCodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.challengeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VerifyPasswordResetCodeRequest {
+    return {
+      challengeId: isSet(object.challengeId)
+        ? globalThis.String(object.challengeId)
+        : isSet(object.challenge_id)
+        ? globalThis.String(object.challenge_id)
+        : "",
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+    };
+  },
+
+  toJSON(message: VerifyPasswordResetCodeRequest): unknown {
+    const obj: any = {};
+    if (message.challengeId !== "") {
+      obj.challengeId = message.challengeId;
+    }
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VerifyPasswordResetCodeRequest>): VerifyPasswordResetCodeRequest {
+    return VerifyPasswordResetCodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyPasswordResetCodeRequest>): VerifyPasswordResetCodeRequest {
+    const message = createBaseVerifyPasswordResetCodeRequest();
+    message.challengeId = object.challengeId ?? "";
+    message.code = object.code ?? "";
+    return message;
+  },
+};
+
+function createBaseVerifyPasswordResetCodeResponse(): VerifyPasswordResetCodeResponse {
+  return { resetToken: "" };
+}
+
+export const VerifyPasswordResetCodeResponse: MessageFns<
+  VerifyPasswordResetCodeResponse,
+  "countersign.v1.VerifyPasswordResetCodeResponse"
+> = {
+  $type: "countersign.v1.VerifyPasswordResetCodeResponse" as const,
+
+  encode(message: VerifyPasswordResetCodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.resetToken !== "") {
+      writer.uint32(10).string(message.resetToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyPasswordResetCodeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyPasswordResetCodeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resetToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VerifyPasswordResetCodeResponse {
+    return {
+      resetToken: isSet(object.resetToken)
+        ? globalThis.String(object.resetToken)
+        : isSet(object.reset_token)
+        ? globalThis.String(object.reset_token)
+        : "",
+    };
+  },
+
+  toJSON(message: VerifyPasswordResetCodeResponse): unknown {
+    const obj: any = {};
+    if (message.resetToken !== "") {
+      obj.resetToken = message.resetToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VerifyPasswordResetCodeResponse>): VerifyPasswordResetCodeResponse {
+    return VerifyPasswordResetCodeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VerifyPasswordResetCodeResponse>): VerifyPasswordResetCodeResponse {
+    const message = createBaseVerifyPasswordResetCodeResponse();
+    message.resetToken = object.resetToken ?? "";
+    return message;
+  },
+};
+
+function createBaseResetPasswordRequest(): ResetPasswordRequest {
+  return { resetToken: "", newPassword: "" };
+}
+
+export const ResetPasswordRequest: MessageFns<ResetPasswordRequest, "countersign.v1.ResetPasswordRequest"> = {
+  $type: "countersign.v1.ResetPasswordRequest" as const,
+
+  encode(message: ResetPasswordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.resetToken !== "") {
+      writer.uint32(10).string(message.resetToken);
+    }
+    if (message.newPassword !== "") {
+      writer.uint32(18).string(message.newPassword);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetPasswordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetPasswordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resetToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.newPassword = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResetPasswordRequest {
+    return {
+      resetToken: isSet(object.resetToken)
+        ? globalThis.String(object.resetToken)
+        : isSet(object.reset_token)
+        ? globalThis.String(object.reset_token)
+        : "",
+      newPassword: isSet(object.newPassword)
+        ? globalThis.String(object.newPassword)
+        : isSet(object.new_password)
+        ? globalThis.String(object.new_password)
+        : "",
+    };
+  },
+
+  toJSON(message: ResetPasswordRequest): unknown {
+    const obj: any = {};
+    if (message.resetToken !== "") {
+      obj.resetToken = message.resetToken;
+    }
+    if (message.newPassword !== "") {
+      obj.newPassword = message.newPassword;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResetPasswordRequest>): ResetPasswordRequest {
+    return ResetPasswordRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResetPasswordRequest>): ResetPasswordRequest {
+    const message = createBaseResetPasswordRequest();
+    message.resetToken = object.resetToken ?? "";
+    message.newPassword = object.newPassword ?? "";
+    return message;
+  },
+};
+
+function createBaseResetPasswordResponse(): ResetPasswordResponse {
+  return {};
+}
+
+export const ResetPasswordResponse: MessageFns<ResetPasswordResponse, "countersign.v1.ResetPasswordResponse"> = {
+  $type: "countersign.v1.ResetPasswordResponse" as const,
+
+  encode(_: ResetPasswordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResetPasswordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResetPasswordResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ResetPasswordResponse {
+    return {};
+  },
+
+  toJSON(_: ResetPasswordResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResetPasswordResponse>): ResetPasswordResponse {
+    return ResetPasswordResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ResetPasswordResponse>): ResetPasswordResponse {
+    const message = createBaseResetPasswordResponse();
+    return message;
+  },
+};
+
 function createBaseIntrospectTokenRequest(): IntrospectTokenRequest {
   return { accessToken: "" };
 }
@@ -2506,6 +5543,48 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): SignInResponse => SignInResponse.decode(value),
   },
   /**
+   * Starts a sign-in by phone: a code is on its way to the number, if there is anything to sign in to or
+   * to create. The answer is the same for every valid number; nothing is looked up before it is given.
+   * With `challenge_id` the flow goes on: the code sent before is dead, the challenge keeps its id. Within
+   * the cooldown nothing is sent, and `retry-after` says for how long (`resend_time` too).
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: PHONE_INVALID, RATE_LIMITED.
+   */
+  requestPhoneSignIn: {
+    path: "/countersign.v1.AuthService/RequestPhoneSignIn" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RequestPhoneSignInRequest): Buffer =>
+      Buffer.from(RequestPhoneSignInRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RequestPhoneSignInRequest => RequestPhoneSignInRequest.decode(value),
+    responseSerialize: (value: RequestPhoneSignInResponse): Buffer =>
+      Buffer.from(RequestPhoneSignInResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RequestPhoneSignInResponse => RequestPhoneSignInResponse.decode(value),
+  },
+  /**
+   * Signs in by the code of `RequestPhoneSignIn`. A number that nobody has proven becomes a new account,
+   * with a username of our making, an organization and the Owner role, all or nothing; a claim of the number
+   * by some other account is no hindrance, and falls.
+   *
+   * Who: whoever holds the `challenge_id`, through the calling service that got it. Retry: a code works
+   * once; wrong ones count.
+   * Reasons: CODE_MALFORMED, CODE_INVALID, CODE_EXPIRED, CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED,
+   * CREDENTIALS_INVALID (the number does not sign in: its owner switched that off, its proof has lapsed, or
+   * the account is stopped), SCOPE_NOT_GRANTED (the code is not used up).
+   */
+  completePhoneSignIn: {
+    path: "/countersign.v1.AuthService/CompletePhoneSignIn" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompletePhoneSignInRequest): Buffer =>
+      Buffer.from(CompletePhoneSignInRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompletePhoneSignInRequest => CompletePhoneSignInRequest.decode(value),
+    responseSerialize: (value: CompletePhoneSignInResponse): Buffer =>
+      Buffer.from(CompletePhoneSignInResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompletePhoneSignInResponse => CompletePhoneSignInResponse.decode(value),
+  },
+  /**
    * Trades a refresh token for a new token set; roles and status are read anew. A lost answer may be
    * asked for again within 30 seconds and brings the same refresh token; any later reuse of an old
    * token ends the session.
@@ -2541,6 +5620,53 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): SignOutResponse => SignOutResponse.decode(value),
   },
   /**
+   * Ends every session of the account, this one too. Access tokens stop at introspection within two seconds
+   * and elsewhere when they expire; nothing that changes the account works with one from now on.
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  signOutEverywhere: {
+    path: "/countersign.v1.AuthService/SignOutEverywhere" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SignOutEverywhereRequest): Buffer =>
+      Buffer.from(SignOutEverywhereRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SignOutEverywhereRequest => SignOutEverywhereRequest.decode(value),
+    responseSerialize: (value: SignOutEverywhereResponse): Buffer =>
+      Buffer.from(SignOutEverywhereResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SignOutEverywhereResponse => SignOutEverywhereResponse.decode(value),
+  },
+  /**
+   * The live sessions of the account, the youngest first (by sign-in; stable while others begin and end).
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  listSessions: {
+    path: "/countersign.v1.AuthService/ListSessions" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSessionsRequest): Buffer => Buffer.from(ListSessionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSessionsRequest => ListSessionsRequest.decode(value),
+    responseSerialize: (value: ListSessionsResponse): Buffer =>
+      Buffer.from(ListSessionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSessionsResponse => ListSessionsResponse.decode(value),
+  },
+  /**
+   * Ends one session of the account. One that has ended, or never was the account's, answers the same.
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  revokeSession: {
+    path: "/countersign.v1.AuthService/RevokeSession" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeSessionRequest): Buffer => Buffer.from(RevokeSessionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeSessionRequest => RevokeSessionRequest.decode(value),
+    responseSerialize: (value: RevokeSessionResponse): Buffer =>
+      Buffer.from(RevokeSessionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeSessionResponse => RevokeSessionResponse.decode(value),
+  },
+  /**
    * The account of the access token.
    *
    * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
@@ -2553,6 +5679,77 @@ export const AuthServiceService = {
     requestDeserialize: (value: Buffer): GetAccountRequest => GetAccountRequest.decode(value),
     responseSerialize: (value: GetAccountResponse): Buffer => Buffer.from(GetAccountResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetAccountResponse => GetAccountResponse.decode(value),
+  },
+  /**
+   * Changes the profile: the fields that `update_mask` names (AIP-134; absent: those that are set). A
+   * username can be changed only where it was generated, and once.
+   *
+   * Who: the person. Retry: not after a success (the `etag` has moved on). Reasons: ACCESS_TOKEN_INVALID,
+   * USERNAME_INVALID, USERNAME_TAKEN, ETAG_STALE.
+   */
+  updateProfile: {
+    path: "/countersign.v1.AuthService/UpdateProfile" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateProfileRequest): Buffer => Buffer.from(UpdateProfileRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateProfileRequest => UpdateProfileRequest.decode(value),
+    responseSerialize: (value: UpdateProfileResponse): Buffer =>
+      Buffer.from(UpdateProfileResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateProfileResponse => UpdateProfileResponse.decode(value),
+  },
+  /**
+   * Changes the settings, by the same rules.
+   *
+   * Who: the person. Retry: not after a success (the `etag` has moved on). Reasons: ACCESS_TOKEN_INVALID,
+   * ETAG_STALE.
+   */
+  updateSettings: {
+    path: "/countersign.v1.AuthService/UpdateSettings" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateSettingsRequest): Buffer =>
+      Buffer.from(UpdateSettingsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateSettingsRequest => UpdateSettingsRequest.decode(value),
+    responseSerialize: (value: UpdateSettingsResponse): Buffer =>
+      Buffer.from(UpdateSettingsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateSettingsResponse => UpdateSettingsResponse.decode(value),
+  },
+  /**
+   * Closes the account for good: its identifiers are free for others at once, every session and every code
+   * is dead, and its audit is kept. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe; nobody is signed in to it afterwards.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED.
+   */
+  closeAccount: {
+    path: "/countersign.v1.AuthService/CloseAccount" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CloseAccountRequest): Buffer => Buffer.from(CloseAccountRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CloseAccountRequest => CloseAccountRequest.decode(value),
+    responseSerialize: (value: CloseAccountResponse): Buffer =>
+      Buffer.from(CloseAccountResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CloseAccountResponse => CloseAccountResponse.decode(value),
+  },
+  /**
+   * Sets a new password, given the present one. Every other session ends; every live code dies. A wrong
+   * present password counts, for signed-in callers alone. An account without a password sets its first
+   * one by recovery.
+   *
+   * Who: the person. Retry: safe, but each wrong try counts.
+   * Reasons: ACCESS_TOKEN_INVALID, CREDENTIALS_INVALID, SIGN_IN_LOCKED, PASSWORD_TOO_SHORT,
+   * PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, OVERLOADED.
+   */
+  changePassword: {
+    path: "/countersign.v1.AuthService/ChangePassword" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangePasswordRequest): Buffer =>
+      Buffer.from(ChangePasswordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangePasswordRequest => ChangePasswordRequest.decode(value),
+    responseSerialize: (value: ChangePasswordResponse): Buffer =>
+      Buffer.from(ChangePasswordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ChangePasswordResponse => ChangePasswordResponse.decode(value),
   },
   /**
    * Sends a code to an email: the one claimed on the account when none is given; another one to link
@@ -2635,6 +5832,160 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): ConfirmPhoneNumberResponse => ConfirmPhoneNumberResponse.decode(value),
   },
   /**
+   * Sends the code of an email's confirmation again, for somebody who is not signed in and holds the
+   * `challenge_id` of the claim. Without it, or with another address, the answer is the same, and the address
+   * gets at most a note without a code. Nothing is looked up before the answer is given.
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: EMAIL_INVALID, RATE_LIMITED.
+   */
+  resendEmailConfirmation: {
+    path: "/countersign.v1.AuthService/ResendEmailConfirmation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResendEmailConfirmationRequest): Buffer =>
+      Buffer.from(ResendEmailConfirmationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResendEmailConfirmationRequest => ResendEmailConfirmationRequest.decode(value),
+    responseSerialize: (value: ResendEmailConfirmationResponse): Buffer =>
+      Buffer.from(ResendEmailConfirmationResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResendEmailConfirmationResponse =>
+      ResendEmailConfirmationResponse.decode(value),
+  },
+  /**
+   * Replaces the phone of the account at once by a number that is not proven yet: the old one no longer
+   * signs in, recovers or is told anything from now on, and codes sent to it are dead. The number that the
+   * account has already stays as it is. Prove the new one by `SendPhoneVerificationCode`, which also
+   * changes the number without a gap. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe.
+   * Reasons: ACCESS_TOKEN_INVALID, PHONE_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  setPhoneNumber: {
+    path: "/countersign.v1.AuthService/SetPhoneNumber" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetPhoneNumberRequest): Buffer =>
+      Buffer.from(SetPhoneNumberRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetPhoneNumberRequest => SetPhoneNumberRequest.decode(value),
+    responseSerialize: (value: SetPhoneNumberResponse): Buffer =>
+      Buffer.from(SetPhoneNumberResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetPhoneNumberResponse => SetPhoneNumberResponse.decode(value),
+  },
+  /**
+   * Takes the phone off the account, proven or claimed; codes sent to it are dead. Needs an authentication
+   * of the last ten minutes.
+   *
+   * Who: the person. Retry: safe; nothing to remove is no failure.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  removePhoneNumber: {
+    path: "/countersign.v1.AuthService/RemovePhoneNumber" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemovePhoneNumberRequest): Buffer =>
+      Buffer.from(RemovePhoneNumberRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemovePhoneNumberRequest => RemovePhoneNumberRequest.decode(value),
+    responseSerialize: (value: RemovePhoneNumberResponse): Buffer =>
+      Buffer.from(RemovePhoneNumberResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemovePhoneNumberResponse => RemovePhoneNumberResponse.decode(value),
+  },
+  /**
+   * Takes the email off the account, by the same rules.
+   *
+   * Who: the person. Retry: safe; nothing to remove is no failure.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  removeEmail: {
+    path: "/countersign.v1.AuthService/RemoveEmail" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveEmailRequest): Buffer => Buffer.from(RemoveEmailRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveEmailRequest => RemoveEmailRequest.decode(value),
+    responseSerialize: (value: RemoveEmailResponse): Buffer => Buffer.from(RemoveEmailResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveEmailResponse => RemoveEmailResponse.decode(value),
+  },
+  /**
+   * Lets a proven identifier sign in, or no longer. One that was switched off here is not switched on by
+   * proving it again. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, IDENTIFIER_NOT_VERIFIED, IDENTIFIER_TAKEN
+   * (a contact whose address another account holds), LAST_SIGN_IN_METHOD, FIELD_INVALID (`type`: this
+   * deployment does not sign in by it).
+   */
+  setSignInEnabled: {
+    path: "/countersign.v1.AuthService/SetSignInEnabled" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetSignInEnabledRequest): Buffer =>
+      Buffer.from(SetSignInEnabledRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetSignInEnabledRequest => SetSignInEnabledRequest.decode(value),
+    responseSerialize: (value: SetSignInEnabledResponse): Buffer =>
+      Buffer.from(SetSignInEnabledResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetSignInEnabledResponse => SetSignInEnabledResponse.decode(value),
+  },
+  /**
+   * Starts a recovery: a code is on its way, if there is an account to recover. The answer is the same
+   * for everything that can be typed; nothing is looked up before it is given, and nothing changes on
+   * the account. By `RECOVERY_DELIVERY=typed` the code goes to the email or phone that was typed, if it is
+   * proven; by `registered` to a proven channel of the account, chosen anew at each send. Works while
+   * sign-in is locked. `challenge_id`, cooldown: as at `RequestPhoneSignIn`.
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: FIELD_INVALID (`identifier`: what is neither email nor phone, in typed delivery), RATE_LIMITED.
+   */
+  requestPasswordReset: {
+    path: "/countersign.v1.AuthService/RequestPasswordReset" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RequestPasswordResetRequest): Buffer =>
+      Buffer.from(RequestPasswordResetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RequestPasswordResetRequest => RequestPasswordResetRequest.decode(value),
+    responseSerialize: (value: RequestPasswordResetResponse): Buffer =>
+      Buffer.from(RequestPasswordResetResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RequestPasswordResetResponse => RequestPasswordResetResponse.decode(value),
+  },
+  /**
+   * Trades the code of `RequestPasswordReset` for a token that sets a new password.
+   *
+   * Who: whoever holds the `challenge_id`, through the calling service that got it. Retry: a code works
+   * once; wrong ones count.
+   * Reasons: CODE_MALFORMED, CODE_INVALID, CODE_EXPIRED, CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED.
+   */
+  verifyPasswordResetCode: {
+    path: "/countersign.v1.AuthService/VerifyPasswordResetCode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: VerifyPasswordResetCodeRequest): Buffer =>
+      Buffer.from(VerifyPasswordResetCodeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): VerifyPasswordResetCodeRequest => VerifyPasswordResetCodeRequest.decode(value),
+    responseSerialize: (value: VerifyPasswordResetCodeResponse): Buffer =>
+      Buffer.from(VerifyPasswordResetCodeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): VerifyPasswordResetCodeResponse =>
+      VerifyPasswordResetCodeResponse.decode(value),
+  },
+  /**
+   * Sets a new password by the token of `VerifyPasswordResetCode`. Every session, live code and pending
+   * change of the account ends, its locks are lifted, its verified channels are told, and every other
+   * channel that was proven within 30 days no longer signs in or recovers until it is proven again.
+   * Returns no session: sign in with the new password.
+   *
+   * Who: whoever holds the token, through the calling service that got it. Retry: a token works once; a
+   * refused password does not use it up.
+   * Reasons: PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CODE_EXPIRED (the token is
+   * unknown, used or over ten minutes old, or its account has changed), OVERLOADED.
+   */
+  resetPassword: {
+    path: "/countersign.v1.AuthService/ResetPassword" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResetPasswordRequest): Buffer => Buffer.from(ResetPasswordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResetPasswordRequest => ResetPasswordRequest.decode(value),
+    responseSerialize: (value: ResetPasswordResponse): Buffer =>
+      Buffer.from(ResetPasswordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResetPasswordResponse => ResetPasswordResponse.decode(value),
+  },
+  /**
    * Tells whether an access token is good now, and what it says (RFC 7662 in spirit). Reads no row:
    * the signature, and a set of ended sessions that is at most two seconds old.
    *
@@ -2693,6 +6044,28 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    */
   signIn: handleUnaryCall<SignInRequest, SignInResponse>;
   /**
+   * Starts a sign-in by phone: a code is on its way to the number, if there is anything to sign in to or
+   * to create. The answer is the same for every valid number; nothing is looked up before it is given.
+   * With `challenge_id` the flow goes on: the code sent before is dead, the challenge keeps its id. Within
+   * the cooldown nothing is sent, and `retry-after` says for how long (`resend_time` too).
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: PHONE_INVALID, RATE_LIMITED.
+   */
+  requestPhoneSignIn: handleUnaryCall<RequestPhoneSignInRequest, RequestPhoneSignInResponse>;
+  /**
+   * Signs in by the code of `RequestPhoneSignIn`. A number that nobody has proven becomes a new account,
+   * with a username of our making, an organization and the Owner role, all or nothing; a claim of the number
+   * by some other account is no hindrance, and falls.
+   *
+   * Who: whoever holds the `challenge_id`, through the calling service that got it. Retry: a code works
+   * once; wrong ones count.
+   * Reasons: CODE_MALFORMED, CODE_INVALID, CODE_EXPIRED, CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED,
+   * CREDENTIALS_INVALID (the number does not sign in: its owner switched that off, its proof has lapsed, or
+   * the account is stopped), SCOPE_NOT_GRANTED (the code is not used up).
+   */
+  completePhoneSignIn: handleUnaryCall<CompletePhoneSignInRequest, CompletePhoneSignInResponse>;
+  /**
    * Trades a refresh token for a new token set; roles and status are read anew. A lost answer may be
    * asked for again within 30 seconds and brings the same refresh token; any later reuse of an old
    * token ends the session.
@@ -2710,11 +6083,63 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    */
   signOut: handleUnaryCall<SignOutRequest, SignOutResponse>;
   /**
+   * Ends every session of the account, this one too. Access tokens stop at introspection within two seconds
+   * and elsewhere when they expire; nothing that changes the account works with one from now on.
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  signOutEverywhere: handleUnaryCall<SignOutEverywhereRequest, SignOutEverywhereResponse>;
+  /**
+   * The live sessions of the account, the youngest first (by sign-in; stable while others begin and end).
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  listSessions: handleUnaryCall<ListSessionsRequest, ListSessionsResponse>;
+  /**
+   * Ends one session of the account. One that has ended, or never was the account's, answers the same.
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  revokeSession: handleUnaryCall<RevokeSessionRequest, RevokeSessionResponse>;
+  /**
    * The account of the access token.
    *
    * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
    */
   getAccount: handleUnaryCall<GetAccountRequest, GetAccountResponse>;
+  /**
+   * Changes the profile: the fields that `update_mask` names (AIP-134; absent: those that are set). A
+   * username can be changed only where it was generated, and once.
+   *
+   * Who: the person. Retry: not after a success (the `etag` has moved on). Reasons: ACCESS_TOKEN_INVALID,
+   * USERNAME_INVALID, USERNAME_TAKEN, ETAG_STALE.
+   */
+  updateProfile: handleUnaryCall<UpdateProfileRequest, UpdateProfileResponse>;
+  /**
+   * Changes the settings, by the same rules.
+   *
+   * Who: the person. Retry: not after a success (the `etag` has moved on). Reasons: ACCESS_TOKEN_INVALID,
+   * ETAG_STALE.
+   */
+  updateSettings: handleUnaryCall<UpdateSettingsRequest, UpdateSettingsResponse>;
+  /**
+   * Closes the account for good: its identifiers are free for others at once, every session and every code
+   * is dead, and its audit is kept. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe; nobody is signed in to it afterwards.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED.
+   */
+  closeAccount: handleUnaryCall<CloseAccountRequest, CloseAccountResponse>;
+  /**
+   * Sets a new password, given the present one. Every other session ends; every live code dies. A wrong
+   * present password counts, for signed-in callers alone. An account without a password sets its first
+   * one by recovery.
+   *
+   * Who: the person. Retry: safe, but each wrong try counts.
+   * Reasons: ACCESS_TOKEN_INVALID, CREDENTIALS_INVALID, SIGN_IN_LOCKED, PASSWORD_TOO_SHORT,
+   * PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, OVERLOADED.
+   */
+  changePassword: handleUnaryCall<ChangePasswordRequest, ChangePasswordResponse>;
   /**
    * Sends a code to an email: the one claimed on the account when none is given; another one to link
    * or change to, which needs an authentication of the last ten minutes. What the account holds stays
@@ -2752,6 +6177,81 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    * CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED, IDENTIFIER_TAKEN.
    */
   confirmPhoneNumber: handleUnaryCall<ConfirmPhoneNumberRequest, ConfirmPhoneNumberResponse>;
+  /**
+   * Sends the code of an email's confirmation again, for somebody who is not signed in and holds the
+   * `challenge_id` of the claim. Without it, or with another address, the answer is the same, and the address
+   * gets at most a note without a code. Nothing is looked up before the answer is given.
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: EMAIL_INVALID, RATE_LIMITED.
+   */
+  resendEmailConfirmation: handleUnaryCall<ResendEmailConfirmationRequest, ResendEmailConfirmationResponse>;
+  /**
+   * Replaces the phone of the account at once by a number that is not proven yet: the old one no longer
+   * signs in, recovers or is told anything from now on, and codes sent to it are dead. The number that the
+   * account has already stays as it is. Prove the new one by `SendPhoneVerificationCode`, which also
+   * changes the number without a gap. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe.
+   * Reasons: ACCESS_TOKEN_INVALID, PHONE_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  setPhoneNumber: handleUnaryCall<SetPhoneNumberRequest, SetPhoneNumberResponse>;
+  /**
+   * Takes the phone off the account, proven or claimed; codes sent to it are dead. Needs an authentication
+   * of the last ten minutes.
+   *
+   * Who: the person. Retry: safe; nothing to remove is no failure.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  removePhoneNumber: handleUnaryCall<RemovePhoneNumberRequest, RemovePhoneNumberResponse>;
+  /**
+   * Takes the email off the account, by the same rules.
+   *
+   * Who: the person. Retry: safe; nothing to remove is no failure.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  removeEmail: handleUnaryCall<RemoveEmailRequest, RemoveEmailResponse>;
+  /**
+   * Lets a proven identifier sign in, or no longer. One that was switched off here is not switched on by
+   * proving it again. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, IDENTIFIER_NOT_VERIFIED, IDENTIFIER_TAKEN
+   * (a contact whose address another account holds), LAST_SIGN_IN_METHOD, FIELD_INVALID (`type`: this
+   * deployment does not sign in by it).
+   */
+  setSignInEnabled: handleUnaryCall<SetSignInEnabledRequest, SetSignInEnabledResponse>;
+  /**
+   * Starts a recovery: a code is on its way, if there is an account to recover. The answer is the same
+   * for everything that can be typed; nothing is looked up before it is given, and nothing changes on
+   * the account. By `RECOVERY_DELIVERY=typed` the code goes to the email or phone that was typed, if it is
+   * proven; by `registered` to a proven channel of the account, chosen anew at each send. Works while
+   * sign-in is locked. `challenge_id`, cooldown: as at `RequestPhoneSignIn`.
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: FIELD_INVALID (`identifier`: what is neither email nor phone, in typed delivery), RATE_LIMITED.
+   */
+  requestPasswordReset: handleUnaryCall<RequestPasswordResetRequest, RequestPasswordResetResponse>;
+  /**
+   * Trades the code of `RequestPasswordReset` for a token that sets a new password.
+   *
+   * Who: whoever holds the `challenge_id`, through the calling service that got it. Retry: a code works
+   * once; wrong ones count.
+   * Reasons: CODE_MALFORMED, CODE_INVALID, CODE_EXPIRED, CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED.
+   */
+  verifyPasswordResetCode: handleUnaryCall<VerifyPasswordResetCodeRequest, VerifyPasswordResetCodeResponse>;
+  /**
+   * Sets a new password by the token of `VerifyPasswordResetCode`. Every session, live code and pending
+   * change of the account ends, its locks are lifted, its verified channels are told, and every other
+   * channel that was proven within 30 days no longer signs in or recovers until it is proven again.
+   * Returns no session: sign in with the new password.
+   *
+   * Who: whoever holds the token, through the calling service that got it. Retry: a token works once; a
+   * refused password does not use it up.
+   * Reasons: PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CODE_EXPIRED (the token is
+   * unknown, used or over ten minutes old, or its account has changed), OVERLOADED.
+   */
+  resetPassword: handleUnaryCall<ResetPasswordRequest, ResetPasswordResponse>;
   /**
    * Tells whether an access token is good now, and what it says (RFC 7662 in spirit). Reads no row:
    * the signature, and a set of ended sessions that is at most two seconds old.
@@ -2819,6 +6319,56 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: SignInResponse) => void,
   ): ClientUnaryCall;
   /**
+   * Starts a sign-in by phone: a code is on its way to the number, if there is anything to sign in to or
+   * to create. The answer is the same for every valid number; nothing is looked up before it is given.
+   * With `challenge_id` the flow goes on: the code sent before is dead, the challenge keeps its id. Within
+   * the cooldown nothing is sent, and `retry-after` says for how long (`resend_time` too).
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: PHONE_INVALID, RATE_LIMITED.
+   */
+  requestPhoneSignIn(
+    request: RequestPhoneSignInRequest,
+    callback: (error: ServiceError | null, response: RequestPhoneSignInResponse) => void,
+  ): ClientUnaryCall;
+  requestPhoneSignIn(
+    request: RequestPhoneSignInRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RequestPhoneSignInResponse) => void,
+  ): ClientUnaryCall;
+  requestPhoneSignIn(
+    request: RequestPhoneSignInRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RequestPhoneSignInResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Signs in by the code of `RequestPhoneSignIn`. A number that nobody has proven becomes a new account,
+   * with a username of our making, an organization and the Owner role, all or nothing; a claim of the number
+   * by some other account is no hindrance, and falls.
+   *
+   * Who: whoever holds the `challenge_id`, through the calling service that got it. Retry: a code works
+   * once; wrong ones count.
+   * Reasons: CODE_MALFORMED, CODE_INVALID, CODE_EXPIRED, CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED,
+   * CREDENTIALS_INVALID (the number does not sign in: its owner switched that off, its proof has lapsed, or
+   * the account is stopped), SCOPE_NOT_GRANTED (the code is not used up).
+   */
+  completePhoneSignIn(
+    request: CompletePhoneSignInRequest,
+    callback: (error: ServiceError | null, response: CompletePhoneSignInResponse) => void,
+  ): ClientUnaryCall;
+  completePhoneSignIn(
+    request: CompletePhoneSignInRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CompletePhoneSignInResponse) => void,
+  ): ClientUnaryCall;
+  completePhoneSignIn(
+    request: CompletePhoneSignInRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CompletePhoneSignInResponse) => void,
+  ): ClientUnaryCall;
+  /**
    * Trades a refresh token for a new token set; roles and status are read anew. A lost answer may be
    * asked for again within 30 seconds and brings the same refresh token; any later reuse of an old
    * token ends the session.
@@ -2864,6 +6414,67 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: SignOutResponse) => void,
   ): ClientUnaryCall;
   /**
+   * Ends every session of the account, this one too. Access tokens stop at introspection within two seconds
+   * and elsewhere when they expire; nothing that changes the account works with one from now on.
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  signOutEverywhere(
+    request: SignOutEverywhereRequest,
+    callback: (error: ServiceError | null, response: SignOutEverywhereResponse) => void,
+  ): ClientUnaryCall;
+  signOutEverywhere(
+    request: SignOutEverywhereRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SignOutEverywhereResponse) => void,
+  ): ClientUnaryCall;
+  signOutEverywhere(
+    request: SignOutEverywhereRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SignOutEverywhereResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The live sessions of the account, the youngest first (by sign-in; stable while others begin and end).
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  listSessions(
+    request: ListSessionsRequest,
+    callback: (error: ServiceError | null, response: ListSessionsResponse) => void,
+  ): ClientUnaryCall;
+  listSessions(
+    request: ListSessionsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSessionsResponse) => void,
+  ): ClientUnaryCall;
+  listSessions(
+    request: ListSessionsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSessionsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Ends one session of the account. One that has ended, or never was the account's, answers the same.
+   *
+   * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
+   */
+  revokeSession(
+    request: RevokeSessionRequest,
+    callback: (error: ServiceError | null, response: RevokeSessionResponse) => void,
+  ): ClientUnaryCall;
+  revokeSession(
+    request: RevokeSessionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevokeSessionResponse) => void,
+  ): ClientUnaryCall;
+  revokeSession(
+    request: RevokeSessionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevokeSessionResponse) => void,
+  ): ClientUnaryCall;
+  /**
    * The account of the access token.
    *
    * Who: the person. Retry: safe. Reasons: ACCESS_TOKEN_INVALID.
@@ -2882,6 +6493,95 @@ export interface AuthServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetAccountResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Changes the profile: the fields that `update_mask` names (AIP-134; absent: those that are set). A
+   * username can be changed only where it was generated, and once.
+   *
+   * Who: the person. Retry: not after a success (the `etag` has moved on). Reasons: ACCESS_TOKEN_INVALID,
+   * USERNAME_INVALID, USERNAME_TAKEN, ETAG_STALE.
+   */
+  updateProfile(
+    request: UpdateProfileRequest,
+    callback: (error: ServiceError | null, response: UpdateProfileResponse) => void,
+  ): ClientUnaryCall;
+  updateProfile(
+    request: UpdateProfileRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateProfileResponse) => void,
+  ): ClientUnaryCall;
+  updateProfile(
+    request: UpdateProfileRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateProfileResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Changes the settings, by the same rules.
+   *
+   * Who: the person. Retry: not after a success (the `etag` has moved on). Reasons: ACCESS_TOKEN_INVALID,
+   * ETAG_STALE.
+   */
+  updateSettings(
+    request: UpdateSettingsRequest,
+    callback: (error: ServiceError | null, response: UpdateSettingsResponse) => void,
+  ): ClientUnaryCall;
+  updateSettings(
+    request: UpdateSettingsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateSettingsResponse) => void,
+  ): ClientUnaryCall;
+  updateSettings(
+    request: UpdateSettingsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateSettingsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Closes the account for good: its identifiers are free for others at once, every session and every code
+   * is dead, and its audit is kept. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe; nobody is signed in to it afterwards.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED.
+   */
+  closeAccount(
+    request: CloseAccountRequest,
+    callback: (error: ServiceError | null, response: CloseAccountResponse) => void,
+  ): ClientUnaryCall;
+  closeAccount(
+    request: CloseAccountRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CloseAccountResponse) => void,
+  ): ClientUnaryCall;
+  closeAccount(
+    request: CloseAccountRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CloseAccountResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Sets a new password, given the present one. Every other session ends; every live code dies. A wrong
+   * present password counts, for signed-in callers alone. An account without a password sets its first
+   * one by recovery.
+   *
+   * Who: the person. Retry: safe, but each wrong try counts.
+   * Reasons: ACCESS_TOKEN_INVALID, CREDENTIALS_INVALID, SIGN_IN_LOCKED, PASSWORD_TOO_SHORT,
+   * PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, OVERLOADED.
+   */
+  changePassword(
+    request: ChangePasswordRequest,
+    callback: (error: ServiceError | null, response: ChangePasswordResponse) => void,
+  ): ClientUnaryCall;
+  changePassword(
+    request: ChangePasswordRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ChangePasswordResponse) => void,
+  ): ClientUnaryCall;
+  changePassword(
+    request: ChangePasswordRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ChangePasswordResponse) => void,
   ): ClientUnaryCall;
   /**
    * Sends a code to an email: the one claimed on the account when none is given; another one to link
@@ -2975,6 +6675,193 @@ export interface AuthServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ConfirmPhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Sends the code of an email's confirmation again, for somebody who is not signed in and holds the
+   * `challenge_id` of the claim. Without it, or with another address, the answer is the same, and the address
+   * gets at most a note without a code. Nothing is looked up before the answer is given.
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: EMAIL_INVALID, RATE_LIMITED.
+   */
+  resendEmailConfirmation(
+    request: ResendEmailConfirmationRequest,
+    callback: (error: ServiceError | null, response: ResendEmailConfirmationResponse) => void,
+  ): ClientUnaryCall;
+  resendEmailConfirmation(
+    request: ResendEmailConfirmationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResendEmailConfirmationResponse) => void,
+  ): ClientUnaryCall;
+  resendEmailConfirmation(
+    request: ResendEmailConfirmationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResendEmailConfirmationResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Replaces the phone of the account at once by a number that is not proven yet: the old one no longer
+   * signs in, recovers or is told anything from now on, and codes sent to it are dead. The number that the
+   * account has already stays as it is. Prove the new one by `SendPhoneVerificationCode`, which also
+   * changes the number without a gap. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe.
+   * Reasons: ACCESS_TOKEN_INVALID, PHONE_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  setPhoneNumber(
+    request: SetPhoneNumberRequest,
+    callback: (error: ServiceError | null, response: SetPhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  setPhoneNumber(
+    request: SetPhoneNumberRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetPhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  setPhoneNumber(
+    request: SetPhoneNumberRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetPhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes the phone off the account, proven or claimed; codes sent to it are dead. Needs an authentication
+   * of the last ten minutes.
+   *
+   * Who: the person. Retry: safe; nothing to remove is no failure.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  removePhoneNumber(
+    request: RemovePhoneNumberRequest,
+    callback: (error: ServiceError | null, response: RemovePhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  removePhoneNumber(
+    request: RemovePhoneNumberRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemovePhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  removePhoneNumber(
+    request: RemovePhoneNumberRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemovePhoneNumberResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes the email off the account, by the same rules.
+   *
+   * Who: the person. Retry: safe; nothing to remove is no failure.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, LAST_SIGN_IN_METHOD.
+   */
+  removeEmail(
+    request: RemoveEmailRequest,
+    callback: (error: ServiceError | null, response: RemoveEmailResponse) => void,
+  ): ClientUnaryCall;
+  removeEmail(
+    request: RemoveEmailRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemoveEmailResponse) => void,
+  ): ClientUnaryCall;
+  removeEmail(
+    request: RemoveEmailRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemoveEmailResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Lets a proven identifier sign in, or no longer. One that was switched off here is not switched on by
+   * proving it again. Needs an authentication of the last ten minutes.
+   *
+   * Who: the person. Retry: safe.
+   * Reasons: ACCESS_TOKEN_INVALID, REAUTHENTICATION_REQUIRED, IDENTIFIER_NOT_VERIFIED, IDENTIFIER_TAKEN
+   * (a contact whose address another account holds), LAST_SIGN_IN_METHOD, FIELD_INVALID (`type`: this
+   * deployment does not sign in by it).
+   */
+  setSignInEnabled(
+    request: SetSignInEnabledRequest,
+    callback: (error: ServiceError | null, response: SetSignInEnabledResponse) => void,
+  ): ClientUnaryCall;
+  setSignInEnabled(
+    request: SetSignInEnabledRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetSignInEnabledResponse) => void,
+  ): ClientUnaryCall;
+  setSignInEnabled(
+    request: SetSignInEnabledRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetSignInEnabledResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Starts a recovery: a code is on its way, if there is an account to recover. The answer is the same
+   * for everything that can be typed; nothing is looked up before it is given, and nothing changes on
+   * the account. By `RECOVERY_DELIVERY=typed` the code goes to the email or phone that was typed, if it is
+   * proven; by `registered` to a proven channel of the account, chosen anew at each send. Works while
+   * sign-in is locked. `challenge_id`, cooldown: as at `RequestPhoneSignIn`.
+   *
+   * Who: anybody. Retry: safe; it may send another message once the cooldown is over.
+   * Reasons: FIELD_INVALID (`identifier`: what is neither email nor phone, in typed delivery), RATE_LIMITED.
+   */
+  requestPasswordReset(
+    request: RequestPasswordResetRequest,
+    callback: (error: ServiceError | null, response: RequestPasswordResetResponse) => void,
+  ): ClientUnaryCall;
+  requestPasswordReset(
+    request: RequestPasswordResetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RequestPasswordResetResponse) => void,
+  ): ClientUnaryCall;
+  requestPasswordReset(
+    request: RequestPasswordResetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RequestPasswordResetResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Trades the code of `RequestPasswordReset` for a token that sets a new password.
+   *
+   * Who: whoever holds the `challenge_id`, through the calling service that got it. Retry: a code works
+   * once; wrong ones count.
+   * Reasons: CODE_MALFORMED, CODE_INVALID, CODE_EXPIRED, CODE_ATTEMPTS_EXHAUSTED, VERIFICATION_LOCKED.
+   */
+  verifyPasswordResetCode(
+    request: VerifyPasswordResetCodeRequest,
+    callback: (error: ServiceError | null, response: VerifyPasswordResetCodeResponse) => void,
+  ): ClientUnaryCall;
+  verifyPasswordResetCode(
+    request: VerifyPasswordResetCodeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: VerifyPasswordResetCodeResponse) => void,
+  ): ClientUnaryCall;
+  verifyPasswordResetCode(
+    request: VerifyPasswordResetCodeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: VerifyPasswordResetCodeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Sets a new password by the token of `VerifyPasswordResetCode`. Every session, live code and pending
+   * change of the account ends, its locks are lifted, its verified channels are told, and every other
+   * channel that was proven within 30 days no longer signs in or recovers until it is proven again.
+   * Returns no session: sign in with the new password.
+   *
+   * Who: whoever holds the token, through the calling service that got it. Retry: a token works once; a
+   * refused password does not use it up.
+   * Reasons: PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CODE_EXPIRED (the token is
+   * unknown, used or over ten minutes old, or its account has changed), OVERLOADED.
+   */
+  resetPassword(
+    request: ResetPasswordRequest,
+    callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
+  ): ClientUnaryCall;
+  resetPassword(
+    request: ResetPasswordRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
+  ): ClientUnaryCall;
+  resetPassword(
+    request: ResetPasswordRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResetPasswordResponse) => void,
   ): ClientUnaryCall;
   /**
    * Tells whether an access token is good now, and what it says (RFC 7662 in spirit). Reads no row:

@@ -53,8 +53,12 @@ export enum ErrorReason {
   CODE_EXPIRED = 50,
   /** CODE_ATTEMPTS_EXHAUSTED - FAILED_PRECONDITION: the code was sent before the last lock; ask for another. */
   CODE_ATTEMPTS_EXHAUSTED = 51,
-  /** REAUTHENTICATION_REQUIRED - FAILED_PRECONDITION: sign in again; a change of address needs an authentication of the last ten minutes. */
+  /** REAUTHENTICATION_REQUIRED - FAILED_PRECONDITION: sign in again; a change of the ways in needs an authentication of the last ten minutes. */
   REAUTHENTICATION_REQUIRED = 52,
+  /** LAST_SIGN_IN_METHOD - FAILED_PRECONDITION: it is the last way into the account; prove another one, or set a password, first. */
+  LAST_SIGN_IN_METHOD = 53,
+  /** IDENTIFIER_NOT_VERIFIED - FAILED_PRECONDITION: the account has no identifier of this type that is proven now. */
+  IDENTIFIER_NOT_VERIFIED = 54,
   /** RESEND_TOO_SOON - RESOURCE_EXHAUSTED: a code was sent a moment ago. `RetryInfo`. */
   RESEND_TOO_SOON = 60,
   /** VERIFICATION_LOCKED - RESOURCE_EXHAUSTED: too many wrong codes; none is compared until the wait is over. `RetryInfo`. */
@@ -67,6 +71,8 @@ export enum ErrorReason {
   OVERLOADED = 64,
   /** REQUEST_ID_REUSED - ABORTED: the `request_id` was used for another request, or its first call is still under way. */
   REQUEST_ID_REUSED = 70,
+  /** ETAG_STALE - ABORTED: the resource has changed since its `etag` was read; read it again. */
+  ETAG_STALE = 71,
   /** DEPENDENCY_UNAVAILABLE - UNAVAILABLE: a dependency is away; retry where the RPC says that a retry is safe. */
   DEPENDENCY_UNAVAILABLE = 80,
   /** INTERNAL - INTERNAL: a fault of ours. Metadata `reference` names it in the logs; nothing else is told. */
@@ -139,6 +145,12 @@ export function errorReasonFromJSON(object: any): ErrorReason {
     case 52:
     case "ERROR_REASON_REAUTHENTICATION_REQUIRED":
       return ErrorReason.REAUTHENTICATION_REQUIRED;
+    case 53:
+    case "ERROR_REASON_LAST_SIGN_IN_METHOD":
+      return ErrorReason.LAST_SIGN_IN_METHOD;
+    case 54:
+    case "ERROR_REASON_IDENTIFIER_NOT_VERIFIED":
+      return ErrorReason.IDENTIFIER_NOT_VERIFIED;
     case 60:
     case "ERROR_REASON_RESEND_TOO_SOON":
       return ErrorReason.RESEND_TOO_SOON;
@@ -157,6 +169,9 @@ export function errorReasonFromJSON(object: any): ErrorReason {
     case 70:
     case "ERROR_REASON_REQUEST_ID_REUSED":
       return ErrorReason.REQUEST_ID_REUSED;
+    case 71:
+    case "ERROR_REASON_ETAG_STALE":
+      return ErrorReason.ETAG_STALE;
     case 80:
     case "ERROR_REASON_DEPENDENCY_UNAVAILABLE":
       return ErrorReason.DEPENDENCY_UNAVAILABLE;
@@ -214,6 +229,10 @@ export function errorReasonToJSON(object: ErrorReason): string {
       return "ERROR_REASON_CODE_ATTEMPTS_EXHAUSTED";
     case ErrorReason.REAUTHENTICATION_REQUIRED:
       return "ERROR_REASON_REAUTHENTICATION_REQUIRED";
+    case ErrorReason.LAST_SIGN_IN_METHOD:
+      return "ERROR_REASON_LAST_SIGN_IN_METHOD";
+    case ErrorReason.IDENTIFIER_NOT_VERIFIED:
+      return "ERROR_REASON_IDENTIFIER_NOT_VERIFIED";
     case ErrorReason.RESEND_TOO_SOON:
       return "ERROR_REASON_RESEND_TOO_SOON";
     case ErrorReason.VERIFICATION_LOCKED:
@@ -226,6 +245,8 @@ export function errorReasonToJSON(object: ErrorReason): string {
       return "ERROR_REASON_OVERLOADED";
     case ErrorReason.REQUEST_ID_REUSED:
       return "ERROR_REASON_REQUEST_ID_REUSED";
+    case ErrorReason.ETAG_STALE:
+      return "ERROR_REASON_ETAG_STALE";
     case ErrorReason.DEPENDENCY_UNAVAILABLE:
       return "ERROR_REASON_DEPENDENCY_UNAVAILABLE";
     case ErrorReason.INTERNAL:

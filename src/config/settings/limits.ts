@@ -14,12 +14,14 @@ export function limitSettings(): Readonly<Record<string, LimitSetting>> {
   const limits = resolveLimits();
   return Object.fromEntries(
     limiterNames.map((name) => {
-      const { points, windowSeconds, keyedBy } = limits[name];
+      const { points, windowSeconds, keyedBy, followsCooldown } = limits[name];
+      const counted = keyedBy === 'everyone' ? 'in all' : `per ${keyedBy}`;
+      const window = followsCooldown ? ' Not set, its window is `RESEND_COOLDOWN`.' : '';
       const setting: LimitSetting = {
         kind: 'limit',
         default: `${points}/${formatDuration(windowSeconds)}`,
         since: '0.1.0',
-        description: `\`${name}\`, counted ${keyedBy === 'everyone' ? 'in all' : `per ${keyedBy}`}.`,
+        description: `\`${name}\`, counted ${counted}.${window}`,
       };
       return [limitVariable(name), setting];
     }),

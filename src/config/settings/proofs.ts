@@ -83,6 +83,30 @@ export const proofSettings = {
     description:
       'What happens when somebody proves an address that another account holds: `refuse` answers `IDENTIFIER_TAKEN`; `contact` lets the proof succeed without the address becoming a way to sign in, for recovery and notices only.',
   },
+  PHONE_SIGN_IN: {
+    kind: 'choice',
+    default: 'on',
+    values: ['on', 'existing', 'off'],
+    since: '0.1.0',
+    description:
+      'Signing in with a phone and a code: `on` makes an account for a number that nobody has proven; `existing` signs in to accounts that there are; `off` sends nothing. The answers are the same.',
+  },
+  RECOVERY_DELIVERY: {
+    kind: 'choice',
+    default: 'typed',
+    values: ['typed', 'registered'],
+    since: '0.1.0',
+    description:
+      'Where the code of a recovery goes: `typed` to the email or phone that was typed, if it is proven; `registered` to a proven channel of the account, which a username finds too, and the answer does not say which.',
+  },
+  RECOVERY_CHANNEL_ORDER: {
+    kind: 'choice',
+    default: 'sms,email',
+    values: ['sms,email', 'email,sms', 'sms', 'email'],
+    since: '0.1.0',
+    description:
+      'Which proven channel of an account a `registered` recovery takes first; one that is not named is not used. Decided anew at each send.',
+  },
   DEFAULT_REGION: {
     kind: 'region',
     absent: 'national numbers are refused',

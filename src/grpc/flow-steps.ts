@@ -1,0 +1,45 @@
+import {
+  type FlowRequest,
+  type OpenedFlow,
+  type OpenFlowDeps,
+  openFlow,
+  voidFlow,
+} from '../challenges/index.js';
+import { anonymousCharges, type Refusal } from '../throttling/index.js';
+import type { RpcCall } from './call-context.js';
+
+/**
+ * The steps that every anonymous request for a code shares, so that none of them can answer unlike the
+ * others: what it costs, the flow, and what is answered where a soft limit holds it back. `request` says
+ * which flow an input stands for; `channelIsTold`: false where the account chooses it, and what a send
+ * costs is charged by what was typed alone.
+ */
+export function flowSteps<Input>(
+  deps: OpenFlowDeps,
+  request: (input: Input) => FlowRequest,
+  { channelIsTold = true }: { readonly channelIsTold?: boolean } = {},
+) {
+  const answer = (flow: OpenedFlow, call: RpcCall): OpenedFlow => {
+    if (flow.waitSeconds === undefined) return flow;
+    call.holdBack(flow.waitSeconds);
+    call.sentNothing();
+    return flow;
+  };
+  return {
+    sends: (input: Input, call: RpcCall) => {
+      const { typed, channel, purpose, challengeId } = request(input);
+      const again = challengeId !== undefined;
+      return anonymousCharges(typed, channelIsTold ? channel : undefined, call, { purpose, again });
+    },
+    run: async (input: Input, call: RpcCall) =>
+      answer(await openFlow(deps, call, request(input)), call),
+    heldBack: async (input: Input, call: RpcCall, refusal: Refusal) => {
+      const { exhausted, retryAfterSeconds } = refusal;
+      const admitted = !exhausted.includes('anonymousInAll');
+      const flow = admitted
+        ? await openFlow(deps, call, request(input), retryAfterSeconds)
+        : voidFlow(deps, request(input), retryAfterSeconds);
+      return answer(flow, call);
+    },
+  };
+}
