@@ -21,7 +21,8 @@ export function hasWayIn(
  * two would not be seen.
  */
 export function ownIdentifiers(account: RawBuilder<unknown>): RawBuilder<unknown> {
-  return sql`select i.type, i.value, i.state, i.sign_in_enabled, i.kept_demoted, i.proven_by, i.verified_at
+  return sql`select i.type, i.value, i.state, i.sign_in_enabled, i.kept_demoted, i.proven_by, i.verified_at,
+      i.created_at
     from ${account} a join identifiers i on i.account_id = a.account_id
     order by i.type, i.value for update of i`;
 }

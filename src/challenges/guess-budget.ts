@@ -96,6 +96,10 @@ export function isShut(
   return sql<boolean>`(coalesce(g.locked_until > ${now}, false) or ${isClosed(now, windowLimit)})`;
 }
 
+/** The same of a row that counts codes. */
+export const isCodeShut = (now: RawBuilder<Date>): RawBuilder<boolean> =>
+  isShut(now, sql`${sql.lit(CODE_WINDOW_FAILURES)}`);
+
 /** Condition on a row `g`: the long window is full. */
 export function isClosed(
   now: RawBuilder<Date>,

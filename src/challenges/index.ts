@@ -30,6 +30,7 @@ export {
   chargeBudgets,
   clearBudgets,
   type GuessKey,
+  isCodeShut,
   type Lane,
   laneOf,
   liftBudgets,

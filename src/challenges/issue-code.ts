@@ -60,7 +60,7 @@ export async function issueCode(
     issued as (
       update challenges c set account_id = ${accountId ?? null}::uuid, proof_epoch = ${to.proofEpoch}::int,
         destination_sealed = ${sealDestination(deps, accountId, channel, destination)}::bytea,
-        delivered_by = ${channel}::text, long_code = ${longCode}::boolean,
+        delivered_by = ${channel}::text, long_code = ${longCode}::boolean, issued_at = ${now},
         code_hash = sha256(${digest}::bytea || uuid_send(c.challenge_id))
       where c.challenge_id = ${request.challengeId}::uuid and c.purpose = ${purpose}::text
         and c.code_hash = ${to.flowHash}::bytea and c.used_at is null and c.expires_at > ${now}

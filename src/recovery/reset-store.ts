@@ -108,7 +108,7 @@ export async function runReset(
     ),
     budgets as materialized (${everyBudget(reset)}),
     challenge as materialized (
-      select c.challenge_id, a.account_id
+      select c.challenge_id, c.issued_at, a.account_id
       from account a join challenges c on c.account_id = a.account_id and c.proof_epoch = a.proof_epoch
       where ${isGood(sqlNow(deps.clock), token, call)} and (select count(*) from budgets) >= 0
       for no key update of c
@@ -118,7 +118,8 @@ export async function runReset(
     consumed as (
       update challenges c set reset_token_hash = null, reset_expires_at = null from challenge k
       where c.challenge_id = k.challenge_id
-        and exists (select from judged where proof and state in ('verified', 'contact'))
+        and exists (select from judged j where j.proof and j.state in ('verified', 'contact')
+          and j.created_at <= k.issued_at)
       returning c.account_id
     ),
     raised as (

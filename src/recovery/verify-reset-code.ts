@@ -95,7 +95,7 @@ async function issueToken(
     ),
     locked as materialized (${lockBudgets(key, subjects)}),
     challenge as materialized (
-      select a.account_id, a.proof_epoch from account a join challenges c on c.account_id = a.account_id
+      select a.account_id, a.proof_epoch, c.issued_at from account a join challenges c on c.account_id = a.account_id
       where c.challenge_id = ${guess.challengeId}::uuid and (select count(*) from locked) >= 0
       for no key update of c
     ),
@@ -103,7 +103,7 @@ async function issueToken(
       select c.account_id, c.proof_epoch from challenge c
       join identifiers i on i.account_id = c.account_id
       where i.type = ${typeOfChannel(guess.deliveredBy)}::text and i.value = ${destination}::text
-        and i.state in ('verified', 'contact')
+        and i.state in ('verified', 'contact') and i.created_at <= c.issued_at
       for no key update of i
     ),
     redeemed as (${redeemChallenge(deps.clock, guess, target, {

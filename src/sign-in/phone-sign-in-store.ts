@@ -13,6 +13,7 @@ import {
   clearBudgets,
   type GuessKey,
   type GuessTarget,
+  isCodeShut,
   type LiveChallenge,
   liftBudgets,
   redeemChallenge,
@@ -117,7 +118,7 @@ function holderStatement(
     ),
     budgets as materialized (${lockAll(guess)}),
     challenge as materialized (
-      select a.* from account a join challenges c on c.challenge_id = ${guess.challengeId}::uuid
+      select a.*, c.issued_at from account a join challenges c on c.challenge_id = ${guess.challengeId}::uuid
       where (select count(*) from budgets) >= 0 for no key update of c
     ),
     own as materialized (${ownIdentifiers(sql`challenge`)}),
@@ -125,9 +126,11 @@ function holderStatement(
     judged as materialized (
       select a.*, i.state, ${phoneSignsIn(sql`own`)} as signs_in
       from challenge a join own i on i.type = 'phone' and i.value = ${phone}::text and i.state <> 'claimed'
+        and ${accountId === undefined ? sql`true` : sql`i.created_at <= a.issued_at`}
     ),
     ready as materialized (
       select j.* from judged j join scope s on s.scope_granted or not j.signs_in
+      where ${accountId !== undefined || guess.longCode ? sql`true` : sql`not exists (select from budgets where spent)`}
     ),
     redeemed as (${redeemChallenge(deps.clock, guess, target, {
       account: accountId === undefined ? undefined : sql`ready`,
@@ -163,14 +166,20 @@ function holderStatement(
     from judged j join scope on true left join session s on true`;
 }
 
-/** CTE body: every budget that a sign-in by code touches, in key order. */
+/**
+ * CTE body: every budget that a sign-in by code touches, in key order. `spent`: the account's own row is shut,
+ * and was not asked before the code was compared, since the code was made for nobody.
+ */
 function lockAll(guess: LiveChallenge): RawBuilder<unknown> {
-  return sql`select b.subject, b.channel, b.lane, v.charged from account cross join lateral (values
-      (${accountSubject(guess)}, 'sms', ${guess.account.charged}::boolean),
-      (${guess.addressSubject}::bytea, 'sms', ${guess.address.charged}::boolean),
-      (uuid_send(account.account_id), 'password', false)) v (subject, channel, charged)
-    join guess_budgets b on b.subject = v.subject and b.channel = v.channel and b.lane = 'anonymous'
-    order by b.subject, b.channel, b.lane for update of b`;
+  const own = sql`(uuid_send(account.account_id), 'sms', false, true)`;
+  return sql`select g.subject, g.channel, g.lane, v.charged, v.own and ${isCodeShut(now)} as spent
+    from account cross join lateral (values
+      (${accountSubject(guess)}, 'sms', ${guess.account.charged}::boolean, false),
+      (${guess.addressSubject}::bytea, 'sms', ${guess.address.charged}::boolean, false),
+      ${guess.accountId === undefined ? sql`${own},` : sql``}
+      (uuid_send(account.account_id), 'password', false, false)) v (subject, channel, charged, own)
+    join guess_budgets g on g.subject = v.subject and g.channel = v.channel and g.lane = 'anonymous'
+    order by g.subject, g.channel, g.lane for update of g`;
 }
 
 /** What the guess was charged to beside the address: the account, or what stood in for one. */
