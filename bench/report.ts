@@ -23,12 +23,13 @@ and Redis share the cores, so the throughput ratio, by which goals are judged, m
 cost too; the server's CPU per call is given beside it.
 
 What the floors are. Of sign-in and introspection: what the goal spells out, on tables of their own with the smallest
-statements. Of refresh and the phone code there are two. The *judged* one sends the very statements that the product sends,
-recorded from it at the run's beginning, from hand-written handlers on a bare \`pg\` pool and the product's schema. The goal
-asks for the round trips of the table in \`model.md\` without our layers, and guards, guess budgets, claims, the audit of
+statements. Of refresh, the phone code, phone sign-in and recovery the *judged* one sends the very statements that the product
+sends, recorded from it at the run's beginning, from hand-written handlers on a bare \`pg\` pool and the product's schema. The
+goals ask for the round trips of the table in \`model.md\` without our layers, and guards, guess budgets, claims, the audit of
 changes and the queued message are what those trips carry; both sides pay PostgreSQL for them, and the ratio says what our
-layers cost. The other sends the *smallest statements that would do*, which guarantee none of that. It is not judged, but
-measured in the same rounds and shown beside: who counts the guarantees among our layers should read that ratio instead.
+layers cost. Of refresh and the phone code there is another, which sends the *smallest statements that would do* and guarantees
+none of that. It is not judged, but measured in the same rounds and shown beside: who counts the guarantees among our layers
+should read that ratio instead.
 
 Changed from the defaults: every soft limit is lifted (\`LIMIT_*=1000000000/1h\`) but charged, because one machine plays all
 people; messages go to a file. Calls carry a caller key and a client address, as behind a BFF.`;

@@ -7,16 +7,19 @@ import { type FloorModule, openContext, sha256, signAccessToken } from '../bench
 import * as introspection from '../bench/floors/introspection.js';
 import * as phoneCode from '../bench/floors/phone-code.js';
 import * as phoneCodeAsSent from '../bench/floors/phone-code-as-sent.js';
+import * as phoneSignInAsSent from '../bench/floors/phone-sign-in-as-sent.js';
+import * as recoveryAsSent from '../bench/floors/recovery-as-sent.js';
 import * as refresh from '../bench/floors/refresh.js';
 import * as refreshAsSent from '../bench/floors/refresh-as-sent.js';
 import * as signIn from '../bench/floors/sign-in.js';
 import { hashPassword, PASSWORD } from '../bench/support/password.js';
-import { seedPeople } from '../bench/support/people.js';
+import { proveNumbers, seedPeople } from '../bench/support/people.js';
 import { makeProductSchema } from '../bench/support/product-schema.js';
 import { temporaryFolder } from '../bench/support/program.js';
 import { recordTemplates } from '../bench/support/record-templates.js';
 import { createDatabase, redisKeys } from '../bench/support/services.js';
 import { templateOf } from '../bench/support/template-of.js';
+import { eventually } from './resilience/eventually.js';
 
 /** Calls a handler as grpc-js does, with a message that has been read. */
 function call<Answer = unknown>(
@@ -212,6 +215,95 @@ describe.skipIf(!services)('floors that send what the product sends', () => {
       },
       templates,
     ));
+
+  /** The code of the last message. */
+  const codeIn = async (messageFile: string): Promise<string> => {
+    const lines = await eventually('a message is written', async () => {
+      const text = await readFile(messageFile, 'utf8');
+      return text === '' ? undefined : text.trim().split('\n');
+    });
+    return /\d{6}/.exec(JSON.parse(lines.at(-1) ?? '').text)?.[0] ?? '';
+  };
+
+  it('phone sign-in: asked for, sent, and a session begins, once', () =>
+    withFloor(
+      phoneSignInAsSent,
+      async (handlers, { query, messageFile, databaseUrl }) => {
+        const person = await seeded(databaseUrl);
+        await proveNumbers(databaseUrl, [person]);
+        const { accountId, phone } = person;
+        const { challenge } = await call<{ challenge: { challengeId: string } }>(
+          handlers,
+          'requestPhoneSignIn',
+          { phoneNumber: phone },
+        );
+        const code = await codeIn(messageFile);
+        const complete = (guess: string) =>
+          call<{ tokens: { accessToken: string } }>(handlers, 'completePhoneSignIn', {
+            challengeId: challenge.challengeId,
+            code: guess,
+          });
+        await expect(complete(code === '000000' ? '000001' : '000000')).rejects.toBeDefined();
+        expect(await complete(code)).toMatchObject({ accountId, isFirstSignIn: false });
+        await expect(complete(code)).rejects.toBeDefined();
+        expect(await left(query, accountId)).toEqual({
+          messages: ['sent'],
+          actions: ['code_requested', 'code_sent', 'session_started'],
+          sessions: 2,
+          tokens: 0,
+        });
+      },
+      templates,
+    ));
+
+  it('recovery: asked for, sent, and the code buys a token, once', () =>
+    withFloor(
+      recoveryAsSent,
+      async (handlers, { query, messageFile, databaseUrl }) => {
+        const person = await seeded(databaseUrl);
+        await proveNumbers(databaseUrl, [person]);
+        const { challenge } = await call<{ challenge: { challengeId: string } }>(
+          handlers,
+          'requestPasswordReset',
+          { identifier: person.phone },
+        );
+        const code = await codeIn(messageFile);
+        const verify = (guess: string) =>
+          call(handlers, 'verifyPasswordResetCode', {
+            challengeId: challenge.challengeId,
+            code: guess,
+          });
+        await expect(verify(code === '000000' ? '000001' : '000000')).rejects.toBeDefined();
+        expect(await verify(code)).toMatchObject({ resetToken: expect.stringMatching(/^cpr_/) });
+        await expect(verify(code)).rejects.toBeDefined();
+        expect(await left(query, person.accountId)).toEqual({
+          messages: ['sent'],
+          actions: ['code_requested', 'code_sent', 'reset_code_redeemed'],
+          sessions: 1,
+          tokens: 1,
+        });
+      },
+      templates,
+    ));
+
+  /** What a flow has left behind, when its message is marked as sent. */
+  const left = async (
+    query: (text: string, values: unknown[]) => Promise<{ rows: unknown[] }>,
+    accountId: string,
+  ) => {
+    await eventually('the message is marked as sent', async () => {
+      const { rows } = await query("select from outbox where state = 'sent'", []);
+      return rows.length > 0;
+    });
+    const { rows } = await query(
+      `select (select array_agg(state) from outbox) as messages,
+        (select array_agg(action order by action) from audit_events where kind = 'change') as actions,
+        (select count(*)::int from sessions where account_id = $1) as sessions,
+        (select count(*)::int from challenges where account_id = $1 and reset_token_hash is not null) as tokens`,
+      [accountId],
+    );
+    return rows[0];
+  };
 });
 
 describe('a template', () => {
@@ -232,6 +324,15 @@ describe('a template', () => {
         { at: [0], make: { known: 'accountId' } },
         { at: [2, 3], make: { uuid: 4 } },
       ],
+    });
+  });
+
+  it('takes what is equal within JSON as it is, lists too', () => {
+    const detail = (id: string) => JSON.stringify({ id, amr: ['otp', 'sms'] });
+    const [one, other] = [randomUUID(), randomUUID()];
+    const { variables } = templateOf('x', sample(one, detail(one)), sample(other, detail(other)));
+    expect(variables[1]?.make).toEqual({
+      json: { id: { known: 'accountId' }, amr: { fixed: ['otp', 'sms'] } },
     });
   });
 

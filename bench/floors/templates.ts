@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 export type Fixed = string | number | boolean | null;
+type Json = Fixed | readonly Fixed[];
 
 /** How a value that differs from call to call comes about. */
 export type Make =
@@ -11,7 +12,7 @@ export type Make =
   | { readonly bytes: number }
   | {
       readonly json: Readonly<
-        Record<string, { readonly known: string } | { readonly fixed: Fixed }>
+        Record<string, { readonly known: string } | { readonly fixed: Json }>
       >;
     };
 
@@ -24,10 +25,22 @@ export interface Template {
   readonly variables: readonly { readonly at: readonly number[]; readonly make: Make }[];
 }
 
+/** An anonymous flow: what its two calls send, and what the sender of messages does in between. */
+export interface FlowTemplates {
+  readonly request: Template;
+  /** What is due, read; and its code, issued. */
+  readonly resolve: readonly [Template, Template];
+  /** Marks all messages that were sent within a moment. */
+  readonly finish: Template;
+  readonly complete: readonly [Template, Template];
+}
+
 export interface Templates {
   readonly send: readonly [Template];
   readonly confirm: readonly [Template, Template];
   readonly refresh: readonly [Template];
+  readonly phoneSignIn: FlowTemplates;
+  readonly recovery: FlowTemplates;
   /** As long as a sealed phone number is. */
   readonly destinationBytes: number;
 }
@@ -85,7 +98,7 @@ function knownValue(known: Known, name: string): string | number | Buffer {
 }
 
 /** In order of time, as the product's: elsewhere in the index, an insert would cost PostgreSQL more. */
-function uuid7(): string {
+export function uuid7(): string {
   const random = randomBytes(10);
   random[0] = 0x70 | ((random[0] ?? 0) & 0x0f);
   random[2] = 0x80 | ((random[2] ?? 0) & 0x3f);

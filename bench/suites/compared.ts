@@ -21,27 +21,36 @@ import { type Subject, startSubject } from '../support/subject.js';
 import type { SuiteOptions } from '../support/suite.js';
 
 export interface Compared {
-  /** A file of `bench/floors`, and of `bench/scenarios`. */
+  /** A file of `bench/scenarios`. */
   readonly name: string;
   readonly concurrency: number;
   readonly people: number;
   /** V8 needs some thousand calls until it has compiled what is hot. */
   readonly warmUpSeconds: number;
-  /** Settings of the floor's process. */
-  floorEnv?(subject: Subject): Promise<Readonly<Record<string, string>>>;
-  /** Puts the same people into the floor. */
-  fillFloor?(floor: Floor, people: readonly SeededPerson[]): Promise<void>;
+  /** What people have, in the product's schema, besides what all seeded people have. */
+  prepare?(databaseUrl: string, people: readonly SeededPerson[]): Promise<void>;
+  /** A floor with tables of its own. */
+  readonly floor?: OwnFloor;
   /**
    * A floor of that name sends the product's own statements, on its schema and as many rows, and is the
-   * judged one; `name` is then shown beside it.
+   * judged one; `floor`, if any, is then shown beside it.
    */
   readonly asSent?: string;
-  /** What the scenario wants besides its target. `isFloor`: it goes to `name`, which has tokens of its own. */
+  /** What the scenario wants besides its target. `isFloor`: it goes to `floor`, which has tokens of its own. */
   data(
     people: readonly SeededPerson[],
     server: { readonly messageFile: string },
     isFloor: boolean,
   ): Readonly<Record<string, unknown>>;
+}
+
+export interface OwnFloor {
+  /** A file of `bench/floors`. */
+  readonly name: string;
+  /** Settings of its process. */
+  env?(subject: Subject): Promise<Readonly<Record<string, string>>>;
+  /** Puts the same people into it. */
+  fill?(floor: Floor, people: readonly SeededPerson[]): Promise<void>;
 }
 
 export interface ComparedData extends Comparison {
@@ -56,33 +65,54 @@ export async function runCompared(
 ): Promise<{ readonly data: ComparedData; readonly measured: readonly Round[] }> {
   await using cleanup = new Cleanup();
   const subject = cleanup.add(await startSubject({ program }));
-  const floor = cleanup.add(await startFloor(one.name, { env: await one.floorEnv?.(subject) }));
-  const people = await seedPeople(subject, one.people);
-  await one.fillFloor?.(floor, people);
-  const side = async (server: Subject | Floor, theirs: readonly SeededPerson[]): Promise<Side> => {
+  const people = await seed(one, subject);
+  const side = async (
+    server: Subject | Floor,
+    theirs: readonly SeededPerson[],
+    isFloor = false,
+  ): Promise<Side> => {
     // A floor is shown the caller's key too: as many bytes, which it does not read.
     const target = { address: server.address, callerKey: subject.callerKey };
-    const data = { target, ...one.data(theirs, server, server === floor) };
+    const data = { target, ...one.data(theirs, server, isFloor) };
     const generator = cleanup.add(await startGenerator(one.name, data));
     return { pid: server.pid, generator, databaseUrl: server.databaseUrl };
   };
-  const own = await side(floor, people);
-  const sides =
-    one.asSent === undefined
-      ? { floor: own }
-      : { floor: await asSent(one, one.asSent, { subject, cleanup, side }), smallest: own };
+  const parts = { subject, cleanup, side };
+  const own = one.floor === undefined ? undefined : await ownFloor(one.floor, people, parts);
+  const same = one.asSent === undefined ? undefined : await asSent(one, one.asSent, parts);
+  const floor = same ?? own;
+  if (floor === undefined) throw new Error(`${one.name} has no floor`);
   const { concurrency, warmUpSeconds } = one;
   const { rounds: measured, ...comparison } = await compare(
-    { subject: await side(subject, people), ...sides },
+    { subject: await side(subject, people), floor, smallest: same && own },
     { concurrency, seconds, rounds, warmUpSeconds, onRound: say },
   );
   return { data: { concurrency, seconds, rounds, ...comparison }, measured };
 }
 
+async function seed(
+  one: Compared,
+  server: Parameters<typeof seedPeople>[0],
+): Promise<readonly SeededPerson[]> {
+  const people = await seedPeople(server, one.people);
+  if (server.databaseUrl !== undefined) await one.prepare?.(server.databaseUrl, people);
+  return people;
+}
+
 interface Parts {
   readonly subject: Subject;
   readonly cleanup: Cleanup;
-  side(server: Floor, people: readonly SeededPerson[]): Promise<Side>;
+  side(server: Floor, people: readonly SeededPerson[], isFloor?: boolean): Promise<Side>;
+}
+
+async function ownFloor(
+  own: OwnFloor,
+  people: readonly SeededPerson[],
+  { subject, cleanup, side }: Parts,
+): Promise<Side> {
+  const floor = cleanup.add(await startFloor(own.name, { env: await own.env?.(subject) }));
+  await own.fill?.(floor, people);
+  return side(floor, people, true);
 }
 
 /** A floor with the product's statements, its schema, and people of its own, seeded as the subject's. */
@@ -93,8 +123,7 @@ async function asSent(one: Compared, name: string, parts: Parts): Promise<Side> 
   const floor = cleanup.add(await startFloor(name, { env: { TEMPLATES: templates } }));
   await makeProductSchema(floor.databaseUrl, subject.callerName);
   const { databaseUrl } = floor;
-  const people = await seedPeople({ ...subject, databaseUrl }, one.people);
-  return parts.side(floor, people);
+  return parts.side(floor, await seed(one, { ...subject, databaseUrl }));
 }
 
 export function comparisonTable(data: ComparedData): string {
@@ -139,8 +168,13 @@ export const AS_SENT = [
   'no adapter, no query builder, no throttle library, no check of caller or deadline, no access audit, no outbox worker, no',
   'logs and no metrics; where a column holds something sealed, it writes as many random bytes. What the statements do',
   '(guards, guess budgets, claims, the audit of changes, the queued message) both sides pay for, so this ratio, by which',
-  'the goal is judged, says what the layers above PostgreSQL cost. The last column, which is not judged, is the least SQL',
-  'that would answer the call, on tables of its own, without any of those guarantees.',
+  'the goal is judged, says what the layers above PostgreSQL cost.',
+].join('\n');
+
+/** And of one that stands beside it. */
+export const SMALLEST = [
+  'The last column, which is not judged, is the least SQL that would answer the call, on tables of its own, without any of',
+  'those guarantees.',
 ].join('\n');
 
 /** Middle, lowest and highest round. */

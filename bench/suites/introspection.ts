@@ -9,7 +9,10 @@ const compared = (people: number): Compared => ({
   concurrency: 32,
   people,
   warmUpSeconds: 5,
-  floorEnv: async (subject) => ({ PUBLIC_JWK: JSON.stringify(await publicKey(subject)) }),
+  floor: {
+    name: 'introspection',
+    env: async (subject) => ({ PUBLIC_JWK: JSON.stringify(await publicKey(subject)) }),
+  },
   data: (seeded) => ({ accessTokens: seeded.map(({ accessToken }) => accessToken) }),
 });
 

@@ -1,18 +1,27 @@
 /** What the product really sends for a call: it runs in this process, for two people, and is listened to. */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import pg from 'pg';
+import type { Metadata } from '@grpc/grpc-js';
+import type { AuthServiceClient } from '../../generated/countersign/v1/auth_service.js';
 import { createApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config/index.js';
-import { recordStatements, type SentStatement } from '../../test/plans/statements.js';
-import { isBackground } from '../../test/security/watched-database.js';
-import { createMailbox, type Mailbox } from '../../test/support/mailbox.js';
+import { createMailbox } from '../../test/support/mailbox.js';
 import type { Templates } from '../floors/templates.js';
 import { call, connect, metadataOf } from '../scenarios/scenario.js';
 import { Cleanup } from './cleanup.js';
 import { type SeededPerson, seedPeople } from './people.js';
 import { makeProductSchema } from './product-schema.js';
 import { temporaryFolder } from './program.js';
+import { type FlowWalk, flowTemplatesOf, walkFlow } from './record-flow.js';
+import {
+  challengeOf,
+  claimsOf,
+  type Door,
+  hashOfToken,
+  is,
+  listen,
+  ofChallenge,
+} from './recorded-call.js';
 import { createDatabase, redisKeys } from './services.js';
 import { LIFTED_LIMITS } from './subject.js';
 import { type Sample, templateOf } from './template-of.js';
@@ -24,6 +33,8 @@ interface Walk {
   readonly send: readonly Sample[];
   readonly confirm: readonly Sample[];
   readonly refresh: readonly Sample[];
+  readonly phoneSignIn: FlowWalk;
+  readonly recovery: FlowWalk;
   readonly destinationBytes: number;
 }
 
@@ -71,129 +82,105 @@ export async function recordTemplates(): Promise<Templates> {
     send: [send],
     confirm: [count, redeem],
     refresh: [refresh],
+    phoneSignIn: flowTemplatesOf('phone sign-in', one.phoneSignIn, other.phoneSignIn),
+    recovery: flowTemplatesOf('recovery', one.recovery, other.recovery),
     destinationBytes: one.destinationBytes,
   };
-}
-
-interface Door {
-  readonly target: { readonly address: string; readonly callerKey: string };
-  readonly mailbox: Mailbox;
-  readonly databaseUrl: string;
 }
 
 /** One person's calls. `generation`: that of the refresh token whose refresh is noted. */
 async function walk(door: Door, person: SeededPerson, generation: number): Promise<Walk> {
   const client = connect(door.target);
+  const metadata = metadataOf(door.target, 0, person.accessToken);
   try {
-    const metadata = metadataOf(door.target, 0, person.accessToken);
-    const request = { phoneNumber: person.phone };
-    const sent = await listen(1, () =>
-      call(client, client.sendPhoneVerificationCode, request, metadata),
-    );
-    const challengeId = sent.response.challenge?.challengeId ?? '';
-    const slot = await slotOf(door.databaseUrl, challengeId);
-    await door.mailbox.waitFor(({ to }) => to === person.phone);
-    const confirmation = { challengeId, code: door.mailbox.codeFor(person.phone) };
-    const confirmed = await listen(2, () =>
-      call(client, client.confirmPhoneNumber, confirmation, metadata),
-    );
-
-    const refresh = (refreshToken: string) =>
-      listen(1, () => call(client, client.refreshSession, { refreshToken }, metadata));
-    let presented = person.refreshToken;
-    for (let nth = 0; nth < generation; nth += 1) {
-      presented = (await refresh(presented)).response.tokens?.refreshToken ?? '';
-    }
-    const refreshed = await refresh(presented);
-    const successor = refreshed.response.tokens?.refreshToken ?? '';
-
-    const { sub, sid, auth_time } = claimsOf(person.accessToken);
-    const session = { accountId: is(sub), sessionId: is(sid) };
-    const ofCode = {
-      ...session,
-      phone: is(person.phone),
-      authTime: is(new Date(auth_time * 1_000).toISOString()),
-      challengeId: is(challengeId),
-      addressSubject: is(slot.address_subject),
-      destinationSealed: is(slot.destination_sealed),
-      codeHash: is(slot.code_hash),
-      codeMac: (value: unknown) =>
-        Buffer.isBuffer(value) && hash(value, uuidBytes(challengeId)).equals(slot.code_hash),
-    };
-    const ofRefresh = {
-      ...session,
-      generation: is(generation),
-      tokenHash: is(hash(tokenBytes(presented))),
-      successorHash: is(hash(tokenBytes(successor))),
-    };
     return {
-      send: sent.statements.map((statement) => ({ statement, known: ofCode })),
-      confirm: confirmed.statements.map((statement) => ({ statement, known: ofCode })),
-      refresh: refreshed.statements.map((statement) => ({ statement, known: ofRefresh })),
-      destinationBytes: slot.destination_sealed.length,
+      ...(await walkPhoneCode(door, person, client, metadata)),
+      // By the number that is proven now.
+      ...(await walkFlows(door, person, client)),
+      refresh: await walkRefresh(person, generation, client, metadata),
     };
   } finally {
     client.close();
   }
 }
 
-/** The answer of a call and what it sent, without what workers send meanwhile. */
-async function listen<T>(
-  trips: number,
-  work: () => Promise<{ readonly outcome: string; readonly response?: T | undefined }>,
-): Promise<{ readonly response: T; readonly statements: readonly SentStatement[] }> {
-  using recording = recordStatements();
-  const { outcome, response } = await work();
-  if (response === undefined) throw new Error(`the product answers ${outcome}`);
-  const statements = [...recording.statements.values()]
-    .map(({ statement }) => statement)
-    .filter(({ text }) => !isBackground(text));
-  if (statements.length === trips) return { response, statements };
-  throw new Error(`${statements.length} trips, and model.md has ${trips}`);
+async function walkPhoneCode(
+  door: Door,
+  person: SeededPerson,
+  client: AuthServiceClient,
+  metadata: Metadata,
+): Promise<Pick<Walk, 'send' | 'confirm' | 'destinationBytes'>> {
+  const request = { phoneNumber: person.phone };
+  const sent = await listen(1, () =>
+    call(client, client.sendPhoneVerificationCode, request, metadata),
+  );
+  const challengeId = sent.response.challenge?.challengeId ?? '';
+  const row = await challengeOf(door.databaseUrl, challengeId);
+  await door.mailbox.waitFor(({ to }) => to === person.phone);
+  const confirmation = { challengeId, code: door.mailbox.codeFor(person.phone) };
+  const confirmed = await listen(2, () =>
+    call(client, client.confirmPhoneNumber, confirmation, metadata),
+  );
+  const { sub, sid, auth_time } = claimsOf(person.accessToken);
+  const known = {
+    accountId: is(sub),
+    sessionId: is(sid),
+    phone: is(person.phone),
+    authTime: is(new Date(auth_time * 1_000).toISOString()),
+    ...ofChallenge(challengeId, row),
+  };
+  return {
+    send: sent.statements.map((statement) => ({ statement, known })),
+    confirm: confirmed.statements.map((statement) => ({ statement, known })),
+    destinationBytes: row.destination_sealed.length,
+  };
 }
 
-interface SlotRow {
-  readonly address_subject: Buffer;
-  readonly destination_sealed: Buffer;
-  readonly code_hash: Buffer;
+async function walkFlows(
+  door: Door,
+  { accountId, phone }: SeededPerson,
+  client: AuthServiceClient,
+): Promise<Pick<Walk, 'phoneSignIn' | 'recovery'>> {
+  const metadata = metadataOf(door.target, 0);
+  const phoneSignIn = await walkFlow(door, phone, {
+    request: () => call(client, client.requestPhoneSignIn, { phoneNumber: phone }, metadata),
+    complete: (challengeId, code) =>
+      call(client, client.completePhoneSignIn, { challengeId, code }, metadata),
+    known: ({ tokens }) => ({
+      accountId: is(accountId),
+      sessionId: is(claimsOf(tokens?.accessToken ?? '').sid),
+      tokenHash: is(hashOfToken(tokens?.refreshToken ?? '')),
+    }),
+  });
+  const recovery = await walkFlow(door, phone, {
+    request: () => call(client, client.requestPasswordReset, { identifier: phone }, metadata),
+    complete: (challengeId, code) =>
+      call(client, client.verifyPasswordResetCode, { challengeId, code }, metadata),
+    known: () => ({ accountId: is(accountId) }),
+  });
+  return { phoneSignIn, recovery };
 }
 
-async function slotOf(url: string, challengeId: string): Promise<SlotRow> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    const { rows } = await client.query<SlotRow>(
-      'select address_subject, destination_sealed, code_hash from challenges where challenge_id = $1',
-      [challengeId],
-    );
-    const [row] = rows;
-    if (row === undefined) throw new Error('the product keeps no challenge of this id');
-    return row;
-  } finally {
-    await client.end();
+async function walkRefresh(
+  person: SeededPerson,
+  generation: number,
+  client: AuthServiceClient,
+  metadata: Metadata,
+): Promise<readonly Sample[]> {
+  const refresh = (refreshToken: string) =>
+    listen(1, () => call(client, client.refreshSession, { refreshToken }, metadata));
+  let presented = person.refreshToken;
+  for (let nth = 0; nth < generation; nth += 1) {
+    presented = (await refresh(presented)).response.tokens?.refreshToken ?? '';
   }
-}
-
-function is(expected: string | number | Buffer): (value: unknown) => boolean {
-  if (Buffer.isBuffer(expected)) {
-    return (value) => Buffer.isBuffer(value) && value.equals(expected);
-  }
-  // The driver sends a number as text; within JSON it stays one.
-  return (value) => value === expected || value === String(expected);
-}
-
-function claimsOf(token: string): { sub: string; sid: string; auth_time: number } {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-}
-
-function tokenBytes(token: string): Buffer {
-  return Buffer.from(token.slice('crt_'.length), 'base64url');
-}
-
-function uuidBytes(id: string): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex');
-}
-
-function hash(...parts: readonly Buffer[]): Buffer {
-  return createHash('sha256').update(Buffer.concat(parts)).digest();
+  const refreshed = await refresh(presented);
+  const { sub, sid } = claimsOf(person.accessToken);
+  const known = {
+    accountId: is(sub),
+    sessionId: is(sid),
+    generation: is(generation),
+    tokenHash: is(hashOfToken(presented)),
+    successorHash: is(hashOfToken(refreshed.response.tokens?.refreshToken ?? '')),
+  };
+  return refreshed.statements.map((statement) => ({ statement, known }));
 }

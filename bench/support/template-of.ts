@@ -1,4 +1,5 @@
 /** Two calls of the same kind side by side: what is equal is fixed, what differs must be understood. */
+import { isDeepStrictEqual } from 'node:util';
 import type { SentStatement } from '../../test/plans/statements.js';
 import type { Fixed, Make, Template } from '../floors/templates.js';
 
@@ -60,6 +61,9 @@ function jsonOf(
 ): Make {
   const [left, right]: Record<string, unknown>[] = [JSON.parse(one), JSON.parse(other)];
   const leaves = Object.entries(left ?? {}).map(([name, value]) => {
+    if (isFixedList(value) && isDeepStrictEqual(value, right?.[name])) {
+      return [name, { fixed: value }] as const;
+    }
     const leaf = classify(`${where}, ${name}`, [value, right?.[name]], known);
     if ('known' in leaf || 'fixed' in leaf) return [name, leaf] as const;
     throw new Error(`${where}, ${name}: the floor does not know what it is`);
@@ -73,6 +77,10 @@ function plain(value: unknown): unknown {
 
 function isFixed(value: unknown): value is Fixed {
   return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+}
+
+function isFixedList(value: unknown): value is readonly Fixed[] {
+  return Array.isArray(value) && value.every(isFixed);
 }
 
 function uuidVersion(text: string): 4 | 7 | undefined {

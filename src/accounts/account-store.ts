@@ -23,6 +23,10 @@ export function liveSession(now: RawBuilder<Date>, person: Person): RawBuilder<b
       and ${sessionIsAlive(now, sql`s`, sql`a.session_epoch`)}))`;
 }
 
+/** Condition on an account `a`: it is this one. */
+export const isAccount = (accountId: string): RawBuilder<boolean> =>
+  sql<boolean>`a.account_id = ${accountId}::uuid`;
+
 /** Whether the person authenticated lately enough to start a change of the ways in (rule 12). */
 export function authenticatedLately(now: RawBuilder<Date>, person: Person): RawBuilder<boolean> {
   return sql<boolean>`(${person.authTime}::timestamptz >

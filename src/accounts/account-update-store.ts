@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
@@ -26,14 +26,7 @@ export async function updateAccount(
   { revision }: Account,
   { steps, audit }: AccountUpdate,
 ): Promise<{ readonly updatedAt: Date | undefined } | undefined> {
-  const event = {
-    eventId: deps.random.id(),
-    action: audit.action,
-    caller: call.caller,
-    requestId: call.requestId,
-    outcome: 'ok',
-    detail: { fields: audit.fields },
-  };
+  const event = changeBy(deps.random, call, audit.action, { fields: audit.fields });
   const { rows } = await sql<{ updated_at: Date | null }>`
     with ${clockCte(deps.clock)},
     account as materialized (

@@ -53,7 +53,8 @@ export async function carryOut(
     const account = await getAccount(deps, call);
     const planned = plan(account);
     if (planned === undefined) return account;
-    const notices = draft(deps, call, account, planned.notice);
+    const { notice } = planned;
+    const notices = notice && draftNotices(deps, call, contactsIn(account), notice);
     const outcome = await attempt(deps, call, account, planned.change, notices);
     if (outcome === undefined) throw accessTokenInvalid();
     if (!outcome.current) continue;
@@ -91,15 +92,4 @@ async function attempt(
       return SEEN_TOO_LATE;
     throw error;
   }
-}
-
-function draft(
-  deps: ChangeIdentifiersDeps,
-  call: PersonCall,
-  account: Account,
-  notice: Notice | undefined,
-): Notices | undefined {
-  if (notice === undefined) return undefined;
-  const notices = draftNotices(deps, call, contactsIn(account), notice);
-  return notices.messages.length === 0 ? undefined : notices;
 }

@@ -1,15 +1,12 @@
 import { sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { Person, PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
 import { clockCte, sqlNow, statementNow, type Tx } from '../db/index.js';
 import { type RevokedAccountRow, recordRaisedEpoch, revokedAccount } from '../sessions/index.js';
-import { authenticatedLately, liveSession } from './account-store.js';
-import { insertNotices, type Notices } from './notices.js';
-
-/** Condition on an account `a`. */
-export const whoIs = (accountId: string) => sql<boolean>`a.account_id = ${accountId}::uuid`;
+import { authenticatedLately, isAccount, liveSession } from './account-store.js';
+import { areNoticed, insertNotices, type Notices } from './notices.js';
 
 /** Locks the account of a live session. Undefined: the session has ended. */
 export async function lockForClosing(
@@ -47,29 +44,22 @@ export async function closeLocked(
 ): Promise<ClosedAccount> {
   const now = statementNow;
   const { accountId } = call.person;
-  const told = notices.messages.length > 0;
-  const event = {
-    eventId: deps.random.id(),
-    action: 'account_closed',
-    caller: call.caller,
-    requestId: call.requestId,
-    outcome: 'ok',
-  };
+  const event = changeBy(deps.random, call, 'account_closed');
   const { rows } = await sql<ClosedRow>`
     with ${clockCte(deps.clock)},
     closed as (
       update accounts a set status = 'closed', password_hash = null, password_pepper = null,
         proof_epoch = a.proof_epoch + 1, session_epoch = a.session_epoch + 1,
         revision = a.revision + 1, updated_at = ${now}
-      where ${whoIs(accountId)}
+      where ${isAccount(accountId)}
       returning a.account_id, a.session_epoch, a.revision, a.updated_at, ${sqlNow(deps.clock)} as raised_at
     ),
     freed as (delete from identifiers i using closed where i.account_id = closed.account_id),
     recorded as (${recordRaisedEpoch(sql`r.raised_at`, sql`closed`)}),
-    ${told ? insertNotices(now, notices, sql`closed`) : sql``}
+    ${insertNotices(now, notices, sql`closed`)}
     audited as (${insertChange(now, event, { accountId: sql`closed.account_id`, from: sql`closed` })})
     select ${revokedAccount}, e.revision, e.updated_at,
-      ${told ? sql`exists (select from noticed)` : sql`false`} as noticed
+      ${areNoticed(notices)} as noticed
     from closed e`.execute(tx);
   const [row] = rows;
   if (row === undefined) throw new Error('an account that is locked is gone');

@@ -5,8 +5,8 @@ import { type Db, inTransaction, type Tx } from '../db/index.js';
 import type { Outbox } from '../delivery/index.js';
 import { accessTokenInvalid, type EndedSessions } from '../sessions/index.js';
 import type { Account } from './account.js';
-import { readAccount } from './account-store.js';
-import { type ClosedAccount, closeLocked, lockForClosing, whoIs } from './close-account-store.js';
+import { isAccount, readAccount } from './account-store.js';
+import { type ClosedAccount, closeLocked, lockForClosing } from './close-account-store.js';
 import { reauthenticationRequired } from './errors.js';
 import { contactsIn, draftNotices, type Notices } from './notices.js';
 
@@ -48,7 +48,7 @@ async function close(
   const locked = await lockForClosing(tx, deps.clock, call.person);
   if (locked === undefined) throw accessTokenInvalid();
   if (!locked.authenticatedLately) throw reauthenticationRequired();
-  const account = await readAccount(tx, deps.clock, () => whoIs(accountId));
+  const account = await readAccount(tx, deps.clock, () => isAccount(accountId));
   if (account === undefined) throw new Error('an account that is locked is gone');
   const notices = draftNotices(deps, call, contactsIn(account), {
     kind: 'account_closed',

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { type ChangeEvent, insertChanges } from '../audit/index.js';
+import { type ChangeEvent, changeBy, insertChanges } from '../audit/index.js';
 import {
   type CodeDeps,
   chargeGuess,
@@ -24,6 +24,7 @@ import { type Identifier, type ProofPolicy, typeOfChannel } from './identifier.j
 import { proveAddress } from './identifier-store.js';
 import {
   type AccountContacts,
+  areNoticed,
   contactsOf,
   draftProofNotices,
   insertNotices,
@@ -35,6 +36,9 @@ export interface ConfirmIdentifierDeps extends CodeDeps {
   readonly clock: Clock;
   readonly proofPolicy: ProofPolicy;
 }
+
+/** Of a signed-in person, or of whoever holds the handle. */
+type ConfirmCall = Call & { readonly person?: Person | undefined };
 
 export interface ConfirmIdentifierInput {
   readonly channel: Channel;
@@ -54,16 +58,16 @@ export interface ConfirmedIdentifier {
  * account. The address that becomes verified is the one in the challenge, never one of the request.
  *
  * Two PostgreSQL trips, one for a wrong code (two where a signed-in person has none waiting): the guess
- * is counted and committed before it is judged,
- * whatever happens to the call afterwards. Atomic in the second: the code is used up, the identifier is
- * proven, rival claims fall, budgets are cleared, notices are queued.
+ * is counted and committed before it is judged, whatever happens to the call afterwards. Atomic in the
+ * second: the code is used up, the identifier is proven, rival claims fall, budgets are cleared, notices
+ * are queued.
  *
  * Throws, in this precedence: `CODE_EXPIRED`, `VERIFICATION_LOCKED`, `CODE_ATTEMPTS_EXHAUSTED`,
  * `CODE_INVALID`, `IDENTIFIER_TAKEN`; and `ACCESS_TOKEN_INVALID` where the session has ended.
  */
 export async function confirmIdentifier(
   deps: ConfirmIdentifierDeps,
-  call: Call & { readonly person?: Person | undefined },
+  call: ConfirmCall,
   input: ConfirmIdentifierInput,
 ): Promise<ConfirmedIdentifier> {
   const { person } = call;
@@ -81,10 +85,7 @@ export async function confirmIdentifier(
     deps.clock,
     target,
     deps.budgetPolicy,
-    {
-      epoch,
-      context: contactsOf(sql`c.account_id`),
-    },
+    { epoch, context: contactsOf(sql`c.account_id`) },
   );
   if (guess === undefined) throw await nothingLive(deps, call);
   const proof = judgeCode(deps, target, guess, input.code);
@@ -95,10 +96,7 @@ export async function confirmIdentifier(
 }
 
 /** A session that ended elsewhere a moment ago looks like a code that is gone: one more trip tells. */
-async function nothingLive(
-  deps: ConfirmIdentifierDeps,
-  { person, signal }: Call & { readonly person?: Person | undefined },
-) {
+async function nothingLive(deps: ConfirmIdentifierDeps, { person, signal }: ConfirmCall) {
   if (person === undefined) return codeExpired();
   const signedIn = await isSignedIn(untilAborted(signal, deps.db), deps.clock, person);
   return signedIn ? codeExpired() : accessTokenInvalid();
@@ -117,7 +115,7 @@ interface Proof extends ProvenCode {
  */
 async function prove(
   deps: ConfirmIdentifierDeps,
-  call: Call & { readonly person?: Person | undefined },
+  call: ConfirmCall,
   proof: Proof,
 ): Promise<ConfirmedIdentifier> {
   const notices = draftProofNotices(deps, call, proof.contacts, {
@@ -155,13 +153,12 @@ interface ProofRow {
 
 async function runProof(
   deps: ConfirmIdentifierDeps,
-  call: Call & { readonly person?: Person | undefined },
+  call: ConfirmCall,
   { target, guess, accountId, channel, destination }: Proof,
   notices: Notices,
 ): Promise<ProofRow | undefined> {
   const now = statementNow;
   const key: GuessKey = { channel, lane: laneOf(target) };
-  const told = notices.messages.length > 0;
   const subjects = sql`select v.subject, v.charged from account cross join lateral (
     values (uuid_send(account_id), ${guess.account.charged}::boolean),
       (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
@@ -174,14 +171,7 @@ async function runProof(
     { type: typeOfChannel(channel), value: destination },
     deps.proofPolicy,
   );
-  const event = (action: string): ChangeEvent => ({
-    eventId: deps.random.id(),
-    action,
-    caller: call.caller,
-    requestId: call.requestId,
-    outcome: 'ok',
-    detail: { channel },
-  });
+  const event = (action: string): ChangeEvent => changeBy(deps.random, call, action, { channel });
   const { rows } = await sql<ProofRow>`
     with ${clockCte(deps.clock)},
     account as materialized (
@@ -200,7 +190,7 @@ async function runProof(
     rivals as (${steps.rivals}),
     touched as (update accounts a set revision = a.revision + 1, updated_at = ${now}
       from proven p where a.account_id = p.account_id),
-    ${told ? insertNotices(now, notices, sql`proven`) : sql``}
+    ${insertNotices(now, notices, sql`proven`)}
     audited as (${insertChanges(now, [
       { ...event('identifier_proven'), accountId: sql`p.account_id`, from: sql`proven p` },
       {
@@ -213,7 +203,7 @@ async function runProof(
       { ...event('identifier_disputed'), accountId: sql`o.account_id`, from: sql`ousted o` },
     ])})
     select exists (select from redeemed) as redeemed, p.value, p.state, p.verified_at, p.sign_in_enabled,
-      ${told ? sql`exists (select from noticed)` : sql`false`} as noticed
+      ${areNoticed(notices)} as noticed
     from account left join proven p on true`.execute(deps.db);
   return rows[0];
 }

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
@@ -7,7 +7,7 @@ import type { Random } from '../core/ids.js';
 import { clockCte, type Db, statementNow } from '../db/index.js';
 import type { Account } from './account.js';
 import { authenticatedLately, liveSession } from './account-store.js';
-import { insertNotices, type Notices } from './notices.js';
+import { areNoticed, insertNotices, type Notices } from './notices.js';
 import { hasWayIn, ownIdentifiers } from './ways-in.js';
 
 /**
@@ -84,21 +84,14 @@ export async function changeIdentifiers(
     ${change.steps}
     touched as (update accounts a set revision = a.revision + 1, updated_at = ${now} from judged j
       where a.account_id = j.account_id returning a.updated_at),
-    ${notices === undefined ? sql`` : insertNotices(now, notices, sql`judged`)}
+    ${insertNotices(now, notices, sql`judged`)}
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: change.audit.action,
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { type: change.audit.type },
-      },
+      changeBy(deps.random, call, change.audit.action, { type: change.audit.type }),
       { accountId: sql`judged.account_id`, from: sql`judged` },
     )})
     select a.current, a.lately, coalesce(g.taken, false) as taken, t.updated_at,
-      ${notices === undefined ? sql`false` : sql`exists (select from noticed)`} as noticed
+      ${areNoticed(notices)} as noticed
     from account a left join gate g on true left join touched t on true`.execute(deps.db);
   const [row] = rows;
   if (row === undefined) return undefined;

@@ -94,7 +94,8 @@ export function heldByAnother(
  * - `collision`: another account holds the address all the same.
  * - `dropped`: what the account had of this type, or under a collision only the claim.
  * - `proven`: the address as the account's own. A rival that proved it a moment ago shows as a unique
- *   violation on `identifiers_holder`: run the statement again, and it is a collision.
+ *   violation on `identifiers_holder`: run the statement again, and it is a collision. One that the account
+ *   holds already stays the one that it is (`created_at`), and codes that were sent to it stay good.
  * - `rivals`: every rival claim falls (rule 10); rows that somebody works on are left to the sweeper.
  *
  * Under `PROOF_COLLISION=contact` the address becomes a contact, unless the account already holds a
@@ -125,13 +126,14 @@ export function proveAddress(
     dropped: sql`delete from identifiers i using redeemed r
       where i.account_id = r.account_id and i.type = ${type}
         and (i.state = 'claimed' or not exists (select from collision where not as_contact))
-      returning i.state, i.value, i.sign_in_enabled, i.kept_demoted`,
+      returning i.state, i.value, i.sign_in_enabled, i.kept_demoted, i.created_at`,
     proven: sql`
       insert into identifiers (account_id, type, value, state, sign_in_enabled, kept_demoted, proven_by, verified_at, created_at)
       select r.account_id, ${type}, ${value}, case when c.as_contact then 'contact' else 'verified' end,
         c.as_contact is null and (coalesce(h.sign_in_enabled, false)
           or (${automatic}::boolean and not coalesce(h.kept_demoted, false))),
-        coalesce(h.kept_demoted, false), 'code', ${now}, ${now}
+        coalesce(h.kept_demoted, false), 'code', ${now},
+        case when h.value = ${value} then h.created_at else ${now} end
       from redeemed r left join collision c on true left join dropped h on h.state <> 'claimed'
       where coalesce(c.as_contact, true) and (select count(*) from dropped) >= 0
       returning account_id, type, value, state, sign_in_enabled, kept_demoted, verified_at`,

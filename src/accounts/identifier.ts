@@ -10,7 +10,7 @@ import type { Channel, IdentifierType } from '../core/contact.js';
  *   claimed --> verified: proven by code
  *   claimed --> contact: proven, but another account holds it (PROOF_COLLISION=contact)
  *   contact --> verified: proven again or switched on, and nobody holds it
- *   verified --> lapsed: force re-verification
+ *   verified --> lapsed: a recovery through another channel, soon after its proof
  *   lapsed --> verified: proven again
  *   verified --> disputed: held by several accounts in old data; an operator vouched for it, and another account proves it
  * ```

@@ -1,6 +1,7 @@
-export type { Account, AccountStatus } from './account.js';
+export { type Account, type AccountStatus, etagOf, parseEtag } from './account.js';
 export {
   insertAccount,
+  isAccount,
   isSignedIn,
   liveSession,
   type NewAccount,
@@ -37,6 +38,7 @@ export {
 export { dueNote, insertNote, type Note, type NoteKind } from './notes.js';
 export {
   type AccountContacts,
+  areNoticed,
   contactsOf,
   draftNotices,
   insertNotices,
@@ -56,7 +58,7 @@ export {
   type SetSignInEnabledInput,
   setSignInEnabled,
 } from './set-sign-in-enabled.js';
-export { etagOf, parseEtag, type UpdateAccountDeps } from './update-account.js';
+export type { UpdateAccountDeps } from './update-account.js';
 export { type UpdateProfileInput, updateProfile } from './update-profile.js';
 export { type UpdateSettingsInput, updateSettings } from './update-settings.js';
 export { hasWayIn, ownIdentifiers } from './ways-in.js';

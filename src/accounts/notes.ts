@@ -7,6 +7,7 @@ import {
   type OutgoingMessage,
   type PreparedMessage,
 } from '../delivery/index.js';
+import { onceAnHour } from './notices.js';
 
 /** What an address is told where somebody asked for a code and none is due. */
 export type NoteKind = 'sign_in_refused' | 'reset_refused' | 'confirmation_requested';
@@ -52,12 +53,7 @@ export function insertNote(
   note: PreparedMessage,
   from: RawBuilder<unknown>,
 ): RawBuilder<unknown> {
-  return sql`noted as (
-      insert into notices as n (account_id, kind, sent_at)
-      select f.account_id, ${note.message.kind}::text, ${now} from ${from} f
-      on conflict (account_id, kind) do update set sent_at = excluded.sent_at
-      where n.sent_at <= excluded.sent_at - interval '1 hour'
-      returning n.account_id),
+  return sql`noted as (${onceAnHour(now, note.message.kind, from)}),
     note as (${insertMessage(now, note, {
       accountId: sql`f.account_id`,
       locale: sql`f.locale`,

@@ -3,6 +3,7 @@ import type { Call } from '../core/call.js';
 import { type Channel, type Locale, maskDestination } from '../core/contact.js';
 import {
   insertMessage,
+  type MessageKind,
   type MessageVariables,
   type Outbox,
   type OutgoingMessage,
@@ -104,21 +105,31 @@ export function draftProofNotices(
   });
 }
 
+/** CTE body: marks what is told, a row (`account_id`) if `from` has one and was not told of this kind within the hour. */
+export function onceAnHour(
+  now: RawBuilder<Date>,
+  kind: MessageKind,
+  from: RawBuilder<unknown>,
+): RawBuilder<unknown> {
+  return sql`
+      insert into notices as n (account_id, kind, sent_at)
+      select f.account_id, ${kind}::text, ${now} from ${from} f
+      on conflict (account_id, kind) do update set sent_at = excluded.sent_at
+      where n.sent_at <= excluded.sent_at - interval '1 hour'
+      returning n.account_id`;
+}
+
 /**
- * CTEs `noticed` and one per message, each with its trailing comma: queued if `from` has a row and no
- * notice of this kind went to the account within the last hour.
+ * CTEs, each with its trailing comma: the notices are queued if `from` has a row and no notice of this kind went
+ * to the account within the last hour. None where there is nobody to tell.
  */
 export function insertNotices(
   now: RawBuilder<Date>,
-  notices: Notices,
+  notices: Notices | undefined,
   from: RawBuilder<unknown>,
 ): RawBuilder<unknown> {
-  const noticed = sql`noticed as (
-      insert into notices as n (account_id, kind, sent_at)
-      select f.account_id, ${notices.kind}::text, ${now} from ${from} f
-      on conflict (account_id, kind) do update set sent_at = excluded.sent_at
-      where n.sent_at <= excluded.sent_at - interval '1 hour'
-      returning n.account_id),`;
+  if (!isTold(notices)) return sql``;
+  const noticed = sql`noticed as (${onceAnHour(now, notices.kind, from)}),`;
   const messages = notices.messages.map(
     (message, index) =>
       sql`${sql.raw(`notice_${index}`)} as (${insertMessage(now, message, {
@@ -129,3 +140,11 @@ export function insertNotices(
   );
   return sql.join([noticed, ...messages], sql` `);
 }
+
+/** In a statement with `insertNotices`: whether it has queued them. */
+export function areNoticed(notices: Notices | undefined): RawBuilder<boolean> {
+  return isTold(notices) ? sql<boolean>`exists (select from noticed)` : sql<boolean>`false`;
+}
+
+const isTold = (notices: Notices | undefined): notices is Notices =>
+  notices !== undefined && notices.messages.length > 0;

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import {
   budgetsOfSend,
   type Challenge,
@@ -58,8 +58,8 @@ export interface SentCode {
  * was in it is dead.
  *
  * One PostgreSQL trip with a destination, whose limits the edge has charged; two, and a charge of its
- * own between them, without (the first finds it). Atomic: slot, claim,
- * message and audit stand together or not at all; the message is handed to the sender after commit.
+ * own between them, without (the first finds it). Atomic: slot, claim, message and audit stand together
+ * or not at all; the message is handed to the sender after commit.
  *
  * Throws `ACCESS_TOKEN_INVALID` (the session has ended), `FIELD_INVALID` (nothing waits to be
  * confirmed), `REAUTHENTICATION_REQUIRED` (another address, and the last authentication is over ten
@@ -185,14 +185,7 @@ async function runSend(deps: SendVerificationCodeDeps, call: PersonCall, send: S
     sent_long as (${message('long', sql`slot.long_code`)}),
     audited as (${insertChange(
       sql`slot.issued_at`,
-      {
-        eventId: deps.random.id(),
-        action: 'code_sent',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { channel, purpose: 'verify' },
-      },
+      changeBy(deps.random, call, 'code_sent', { channel, purpose: 'verify' }),
       { accountId: sql`slot.account_id`, from: sql`slot` },
     )}),
     remembered as (${insertIdempotent(deps, now, send.request, { result: sql`'{}'::jsonb`, from: sql`slot` })})

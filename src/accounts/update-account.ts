@@ -1,6 +1,5 @@
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import { fieldInvalid } from '../core/errors.js';
 import type { Random } from '../core/ids.js';
 import type { Db } from '../db/index.js';
 import { accessTokenInvalid } from '../sessions/index.js';
@@ -20,20 +19,6 @@ export interface PlannedUpdate {
   readonly update: AccountUpdate;
   /** The account once it is made. */
   readonly account: Account;
-}
-
-const ETAG = /^r([1-9][0-9]{0,14})$/;
-
-/** Names one revision of an account. */
-export function etagOf({ revision }: Pick<Account, 'revision'>): string {
-  return `r${revision}`;
-}
-
-/** The revision that an etag names. Throws `FIELD_INVALID` for what no account ever had. */
-export function parseEtag(field: string, etag: string): number {
-  const [, revision] = ETAG.exec(etag) ?? [];
-  if (revision === undefined) throw fieldInvalid(field, 'is not an etag of an account');
-  return Number(revision);
 }
 
 /**

@@ -1,4 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { Call } from '../core/call.js';
+import type { Random } from '../core/ids.js';
 
 /** Something that changed, written by the statement that changes it. */
 export interface ChangeEvent {
@@ -11,6 +13,16 @@ export interface ChangeEvent {
   readonly outcome: string;
   /** Never a secret or an address (rule 22): ids, types, counts, reasons. */
   readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+/** A change that a call has made, or what became of it. */
+export function changeBy(
+  random: Pick<Random, 'id'>,
+  { caller, requestId }: Pick<Call, 'caller' | 'requestId'>,
+  action: string,
+  detail: ChangeEvent['detail'] = {},
+): ChangeEvent {
+  return { eventId: random.id(), action, caller, requestId, outcome: 'ok', detail };
 }
 
 export interface ChangeParts {

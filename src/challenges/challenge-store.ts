@@ -34,7 +34,7 @@ export interface SlotRequest {
 /**
  * CTE body: opens the slot or rotates the code in it. `from` gives `account_id`, `proof_epoch` and
  * `long_code`. Returns no row while the last send is cooling down: supersession and the hard cooldown
- * are one statement.
+ * are one statement. A slot keeps its id until the account's proof epoch rises.
  */
 export function openSlot(
   now: RawBuilder<Date>,
@@ -44,6 +44,8 @@ export function openSlot(
 ): RawBuilder<unknown> {
   const digest = (row: RawBuilder<unknown>) =>
     sql`(case when ${row}.long_code then ${slot.long.digest}::bytea else ${slot.short.digest}::bytea end)`;
+  // Whoever learnt the handle before the account's codes died must not hold the next ones too.
+  const id = sql`(case when c.proof_epoch = excluded.proof_epoch then c.challenge_id else excluded.challenge_id end)`;
   return sql`
     insert into challenges as c (challenge_id, account_id, purpose, channel, caller, address_subject,
       destination_sealed, code_hash, long_code, proof_epoch, issued_at, expires_at, resend_at, used_at)
@@ -56,7 +58,7 @@ export function openSlot(
     on conflict (account_id, channel) where purpose = 'verify' do update set
       caller = excluded.caller, address_subject = excluded.address_subject,
       destination_sealed = excluded.destination_sealed,
-      code_hash = sha256(${digest(sql`excluded`)} || uuid_send(c.challenge_id)),
+      challenge_id = ${id}, code_hash = sha256(${digest(sql`excluded`)} || uuid_send(${id})),
       long_code = excluded.long_code, proof_epoch = excluded.proof_epoch, issued_at = excluded.issued_at,
       expires_at = excluded.expires_at, resend_at = excluded.resend_at, used_at = null
     where c.resend_at <= excluded.issued_at
@@ -229,8 +231,23 @@ export function redeemChallenge(
 const isOfChannel = ({ channel }: GuessTarget): RawBuilder<boolean> =>
   channel === undefined ? sql<boolean>`true` : sql<boolean>`c.channel = ${channel}::text`;
 
-/** The subject of a challenge's account in the budgets, or what stands in for one that has no account. */
-const ACCOUNT_SUBJECT = sql`coalesce(uuid_send(account_id), sha256(address_subject))`;
+/** What is charged in an account's place where none stands behind a challenge: the same work, and nobody's budget. */
+export function standInSubject(addressSubject: RawBuilder<unknown>): RawBuilder<Buffer> {
+  return sql<Buffer>`sha256(${addressSubject})`;
+}
+
+/** The subject of a challenge's account, where the row is at hand. */
+const ACCOUNT_SUBJECT = sql`coalesce(uuid_send(account_id), ${standInSubject(sql`address_subject`)})`;
+
+/** What the guess was charged to beside the address: the account, or what stood in for one. */
+export function accountSubject({
+  accountId,
+  addressSubject,
+}: Pick<LiveChallenge, 'accountId' | 'addressSubject'>): RawBuilder<Buffer> {
+  return accountId === undefined
+    ? standInSubject(sql`${addressSubject}::bytea`)
+    : sql<Buffer>`uuid_send(${accountId}::uuid)`;
+}
 
 function whichChallenge(target: GuessTarget): RawBuilder<boolean> {
   const byId = sql<boolean>`c.challenge_id = ${target.challengeId ?? null}::uuid`;

@@ -1,6 +1,7 @@
 export { loadBudgetSecret } from './budget-secret.js';
 export type { Challenge } from './challenge.js';
 export {
+  accountSubject,
   budgetsOfSend,
   chargeGuess,
   type GuessTarget,
@@ -8,6 +9,7 @@ export {
   openSlot,
   redeemChallenge,
   type SlotRequest,
+  standInSubject,
 } from './challenge-store.js';
 export {
   type ChallengePurpose,
@@ -40,7 +42,7 @@ export {
   waitSeconds,
 } from './guess-budget.js';
 export { type CodeRecipient, issueCode, liveFlow } from './issue-code.js';
-export { judgeCode, type ProvenCode } from './judge-code.js';
+export { judgeCode, judgeFlow, type ProvenCode } from './judge-code.js';
 export { mayCompare, wrongGuess } from './judge-guess.js';
 export {
   type FlowRequest,

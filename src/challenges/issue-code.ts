@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel, Locale } from '../core/contact.js';
 import { clockCte, type Db, sqlNow, statementNow } from '../db/index.js';
@@ -68,14 +68,7 @@ export async function issueCode(
     ),
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: 'code_sent',
-        caller: request.caller,
-        requestId: request.requestId,
-        outcome: 'ok',
-        detail: { channel, purpose },
-      },
+      changeBy(deps.random, request, 'code_sent', { channel, purpose }),
       { accountId: sql`issued.account_id`, from: sql`issued` },
     )})
     select from issued`.execute(deps.db);

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import {
@@ -188,21 +188,17 @@ function flowStatement(
     ),
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: 'code_requested',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { channel, purpose },
-      },
+      changeBy(deps.random, call, 'code_requested', { channel, purpose }),
       { accountId: sql`null`, from: sql`opened where sent is not null` },
     )})
     select o.challenge_id, o.expires_at, o.resend_at, o.sent,
       ceil(extract(epoch from o.resend_at - ${now}))::int as wait from opened o`;
 }
 
-/** The flow that the request names, if it is this caller's, for this purpose and this address. */
+/**
+ * CTE body: the flow that the request names, if it is this caller's, for this purpose and this address. Locked: of
+ * two requests at once the second is told how the first left it.
+ */
 function knownFlow(
   { challengeId, purpose, channel }: FlowRequest,
   caller: string,
@@ -211,7 +207,8 @@ function knownFlow(
   return sql`select c.challenge_id, c.expires_at, c.resend_at from challenges c
     where ${challengeId === undefined ? sql`false` : sql`c.challenge_id = ${challengeId}::uuid`}
       and c.purpose = ${purpose}::text and c.channel = ${channel}::text
-      and c.caller = ${caller}::text and c.address_subject = ${subject}::bytea`;
+      and c.caller = ${caller}::text and c.address_subject = ${subject}::bytea
+    for no key update`;
 }
 
 /**

@@ -48,7 +48,7 @@ export async function openSlices(
   };
   const handles = await checkHandles(common.db, common.log);
   const policies = policiesOf(config, handles);
-  const resolve = createResolver({ ...common, ...codes, ...policies });
+  const resolve = createResolver({ ...common, ...codes, ...policies, throttle: throttles.shared });
   const outbox = stack.use(
     createOutbox({ ...sealing, transports, resolve, observer: metrics.delivery }),
   );

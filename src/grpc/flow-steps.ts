@@ -5,7 +5,7 @@ import {
   openFlow,
   voidFlow,
 } from '../challenges/index.js';
-import { anonymousCharges, type Refusal } from '../throttling/index.js';
+import { ADMISSION, anonymousCharges, type Refusal } from '../throttling/index.js';
 import type { RpcCall } from './call-context.js';
 
 /**
@@ -19,27 +19,23 @@ export function flowSteps<Input>(
   request: (input: Input) => FlowRequest,
   { channelIsTold = true }: { readonly channelIsTold?: boolean } = {},
 ) {
-  const answer = (flow: OpenedFlow, call: RpcCall): OpenedFlow => {
-    if (flow.waitSeconds === undefined) return flow;
-    call.holdBack(flow.waitSeconds);
-    call.sentNothing();
-    return flow;
-  };
   return {
+    charges: () => ADMISSION,
     sends: (input: Input, call: RpcCall) => {
       const { typed, channel, purpose, challengeId } = request(input);
       const again = challengeId !== undefined;
       return anonymousCharges(typed, channelIsTold ? channel : undefined, call, { purpose, again });
     },
-    run: async (input: Input, call: RpcCall) =>
-      answer(await openFlow(deps, call, request(input)), call),
-    heldBack: async (input: Input, call: RpcCall, refusal: Refusal) => {
-      const { exhausted, retryAfterSeconds } = refusal;
-      const admitted = !exhausted.includes('anonymousInAll');
-      const flow = admitted
-        ? await openFlow(deps, call, request(input), retryAfterSeconds)
-        : voidFlow(deps, request(input), retryAfterSeconds);
-      return answer(flow, call);
+    run: async (input: Input, call: RpcCall): Promise<OpenedFlow> => {
+      const flow = await openFlow(deps, call, request(input));
+      if (flow.waitSeconds === undefined) return flow;
+      call.holdBack(flow.waitSeconds);
+      call.sentNothing();
+      return flow;
     },
+    heldBack: (input: Input, call: RpcCall, { exhausted, retryAfterSeconds }: Refusal) =>
+      exhausted.includes('anonymousInAll')
+        ? voidFlow(deps, request(input), retryAfterSeconds)
+        : openFlow(deps, call, request(input), retryAfterSeconds),
   };
 }

@@ -79,7 +79,7 @@ export const authServicePolicies = {
     secrets: ['code'],
     sendsCode: false,
     takesIdentifier: false,
-    changes: ['session_started', 'account_created'],
+    changes: ['session_started', 'account_created', 'identifier_proven'],
   },
   refreshSession: {
     person: 'none',
@@ -199,7 +199,7 @@ export const authServicePolicies = {
     secrets: ['code'],
     sendsCode: false,
     takesIdentifier: false,
-    changes: ['identifier_proven', 'promotion_skipped'],
+    changes: ['identifier_proven', 'promotion_skipped', 'identifier_disputed'],
   },
   sendPhoneVerificationCode: {
     person: 'required',
@@ -219,7 +219,7 @@ export const authServicePolicies = {
     secrets: ['code'],
     sendsCode: false,
     takesIdentifier: false,
-    changes: ['identifier_proven', 'promotion_skipped'],
+    changes: ['identifier_proven', 'promotion_skipped', 'identifier_disputed'],
   },
   resendEmailConfirmation: {
     person: 'none',

@@ -1,4 +1,4 @@
-import { draftNotices } from '../accounts/index.js';
+import { draftNotices, type Notices } from '../accounts/index.js';
 import {
   type CodeMakingDeps,
   codeExpired,
@@ -7,12 +7,12 @@ import {
 } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
-import type { Db } from '../db/index.js';
+import { type Db, inTransaction, type Tx } from '../db/index.js';
 import type { Outbox } from '../delivery/index.js';
 import { type PasswordHasher, type PasswordPolicy, parseNewPassword } from '../passwords/index.js';
 import type { EndedSessions } from '../sessions/index.js';
-import { readReset, runReset } from './reset-store.js';
-import { readResetToken } from './reset-token.js';
+import { type DoneReset, lockForReset, type Reset, readReset, runReset } from './reset-store.js';
+import { type PresentedResetToken, readResetToken } from './reset-token.js';
 
 export interface ResetPasswordDeps extends CodeMakingDeps {
   readonly db: Db;
@@ -33,12 +33,13 @@ export interface ResetPasswordInput {
 /**
  * Sets a new password by the token of a verified code: the first one, for an account born by phone.
  *
- * Two PostgreSQL trips, one for a token that is not good, none for what never was one. The first reads whose
+ * One PostgreSQL trip and one transaction of three statements; the trip alone for a token that is not good, none
+ * for what never was one. The trip reads whose
  * identifiers the password must not repeat: the policy is asked before anything is hashed, and a refused
  * password uses no token up (rule 14). Never a transaction around the hash. A token has 256 random bits, so
  * that nobody finds one by trying and there is nothing to hide: a bad one costs no decoy's hash.
  *
- * Atomic in the second: the token is used up, the password is set, both epochs rise (every session, live code
+ * Atomic in the transaction: the token is used up, the password is set, both epochs rise (every session, live code
  * and token is dead at once), claims fall, every other channel that was proven lately or by an operator's
  * word lapses, one way in is left, the account's locks are lifted, and every channel that was verified before
  * is told. Gives no session. Access tokens are inactive at this process at once, at the others within two
@@ -60,12 +61,7 @@ export async function resetPassword(
   const personal = [...identifiers.map(({ value }) => value), pending.displayName];
   parseNewPassword('new_password', input.newPassword, deps.passwordPolicy, personal);
   const password = await deps.hasher.hash(input.newPassword, call);
-  const notices = draftNotices(deps, call, pending.contacts, {
-    kind: 'password_reset',
-    accountId,
-    variables: {},
-  });
-  const done = await runReset(deps, call, token, {
+  const reset = {
     accountId,
     deliveredBy,
     destination: openDestination(deps.dataKeys, accountId, deliveredBy, pending.destinationSealed),
@@ -73,10 +69,29 @@ export async function resetPassword(
     typedSubjects: identifiers
       .filter(({ state }) => state === 'verified')
       .map((identifier) => typedSubject(deps.budgetSecret, identifier)),
-    notices,
-  });
+  };
+  const done = await inTransaction(deps.db, (tx) => carryOut(tx, deps, call, token, reset));
   if (done === undefined) throw codeExpired();
   deps.ended.revoke(done.revoked);
-  if (done.noticed) deps.outbox.dispatch(notices.messages);
+  if (done.noticed) deps.outbox.dispatch(done.notices.messages);
   return { accountId };
+}
+
+async function carryOut(
+  tx: Tx,
+  deps: ResetPasswordDeps,
+  call: Call,
+  token: PresentedResetToken,
+  reset: Omit<Reset, 'notices'>,
+): Promise<(DoneReset & { readonly notices: Notices }) | undefined> {
+  const { accountId } = reset;
+  const contacts = await lockForReset(tx, accountId);
+  if (contacts === undefined) return undefined;
+  const notices = draftNotices(deps, call, contacts, {
+    kind: 'password_reset',
+    accountId,
+    variables: {},
+  });
+  const done = await runReset(tx, deps, call, token, { ...reset, notices });
+  return done && { ...done, notices };
 }

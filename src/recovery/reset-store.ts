@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import {
   type AccountContacts,
+  areNoticed,
   contactsOf,
   hasWayIn,
   type Identifier,
@@ -9,13 +10,13 @@ import {
   ownIdentifiers,
   typeOfChannel,
 } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import { liftBudgets } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Channel } from '../core/contact.js';
 import type { Random } from '../core/ids.js';
-import { clockCte, type Db, sqlNow, statementNow, untilAborted } from '../db/index.js';
+import { clockCte, type Db, sqlNow, statementNow, type Tx, untilAborted } from '../db/index.js';
 import type { PasswordHash } from '../passwords/index.js';
 import { type RevokedAccountRow, recordRaisedEpoch, revokedAccount } from '../sessions/index.js';
 import type { PresentedResetToken } from './reset-token.js';
@@ -30,7 +31,6 @@ export interface PendingReset {
   readonly accountId: string;
   readonly displayName: string;
   readonly identifiers: readonly Pick<Identifier, 'type' | 'value' | 'state'>[];
-  readonly contacts: AccountContacts;
   /** The address that the code went to. */
   readonly deliveredBy: Channel;
   readonly destinationSealed: Buffer;
@@ -43,7 +43,7 @@ export async function readReset(
   token: PresentedResetToken,
 ): Promise<PendingReset | undefined> {
   const { rows } = await sql<PendingReset>`
-    select a.account_id as "accountId", p.display_name as "displayName", ${contactsOf(sql`a.account_id`)} as contacts,
+    select a.account_id as "accountId", p.display_name as "displayName",
       (select coalesce(jsonb_agg(jsonb_build_object('type', i.type, 'value', i.value, 'state', i.state)), '[]')
         from identifiers i where i.account_id = a.account_id) as identifiers,
       c.delivered_by as "deliveredBy", c.destination_sealed as "destinationSealed"
@@ -81,25 +81,34 @@ export interface DoneReset {
 }
 
 /**
- * The whole reset, in one statement, under the lock of the account's row. Undefined: it was too late, and
- * nothing is changed.
+ * Locks the account, and only then reads whom a reset has to tell. Undefined: there is no such account. Statements
+ * of their own: one that waited for the lock would not see what was proven or claimed meanwhile, and would leave it.
+ */
+export async function lockForReset(
+  tx: Tx,
+  accountId: string,
+): Promise<AccountContacts | undefined> {
+  const id = sql`${accountId}::uuid`;
+  await sql`select from accounts a where a.account_id = ${id} for no key update`.execute(tx);
+  const { rows } = await sql<{ contacts: AccountContacts | null }>`
+    select ${contactsOf(id)} as contacts`.execute(tx);
+  return rows[0]?.contacts ?? undefined;
+}
+
+/**
+ * The whole reset of an account that this transaction has locked. Undefined: it was too late, and nothing is
+ * changed.
  */
 export async function runReset(
-  deps: StoreDeps & { readonly random: Random },
+  tx: Tx,
+  deps: { readonly clock: Clock; readonly random: Random },
   call: Call,
   token: PresentedResetToken,
   reset: Reset,
 ): Promise<DoneReset | undefined> {
   const now = statementNow;
   const steps = demotions(now, reset);
-  const event = {
-    eventId: deps.random.id(),
-    action: 'password_reset',
-    caller: call.caller,
-    requestId: call.requestId,
-    outcome: 'ok',
-    detail: { channel: reset.deliveredBy },
-  };
+  const event = changeBy(deps.random, call, 'password_reset', { channel: reset.deliveredBy });
   const { rows } = await sql<RevokedAccountRow & { noticed: boolean }>`
     with ${clockCte(deps.clock)},
     account as materialized (
@@ -136,9 +145,7 @@ export async function runReset(
     enabled as (${steps.enabled}),
     ${insertNotices(now, reset.notices, sql`raised`)}
     audited as (${insertChange(now, event, { accountId: sql`raised.account_id`, from: sql`raised` })})
-    select ${revokedAccount}, exists (select from noticed) as noticed from raised e`.execute(
-    deps.db,
-  );
+    select ${revokedAccount}, ${areNoticed(reset.notices)} as noticed from raised e`.execute(tx);
   const [row] = rows;
   if (row === undefined) return undefined;
   const { noticed, ...revoked } = row;

@@ -11,12 +11,14 @@ import type { Clock } from '../core/clock.js';
 import type { Locale } from '../core/contact.js';
 import { clockCte, type Db, statementNow, untilAborted } from '../db/index.js';
 import type { DeliveryRequest, OutgoingMessage } from '../delivery/index.js';
+import { chosenCharges, type Throttle } from '../throttling/index.js';
 import type { RecoveryPolicy } from './reset-request.js';
 
 export interface ResolveResetDeps extends CodeMakingDeps {
   readonly db: Db;
   readonly clock: Clock;
   readonly recovery: RecoveryPolicy;
+  readonly throttle: Pick<Throttle, 'tryConsume'>;
 }
 
 /**
@@ -24,7 +26,8 @@ export interface ResolveResetDeps extends CodeMakingDeps {
  * code for an active account, with or without a password, locked or not; a note for one that is blocked or
  * deactivated, at most one an hour; nothing where no account is found or none of its channels will do.
  *
- * One PostgreSQL trip, and another where something is due.
+ * One PostgreSQL trip, and another where something is due. Of registered delivery, which the request could not
+ * charge for, the caps on messages are charged here, in one trip to Redis; where one is exhausted nothing is due.
  */
 export async function resolveReset(
   deps: ResolveResetDeps,
@@ -32,7 +35,7 @@ export async function resolveReset(
   signal: AbortSignal,
 ): Promise<OutgoingMessage | undefined> {
   const found = await findRecoverable(deps, request, signal);
-  if (found === undefined) return undefined;
+  if (found === undefined || !(await isWithinCaps(deps, request, found))) return undefined;
   const to = {
     accountId: found.account_id,
     channel: channelOfType(found.type),
@@ -48,6 +51,16 @@ export async function resolveReset(
     longCode: found.long_code,
     flowHash: found.code_hash,
   });
+}
+
+async function isWithinCaps(
+  { recovery, throttle }: ResolveResetDeps,
+  { typed }: DeliveryRequest,
+  { type, value }: RecoverableRow,
+): Promise<boolean> {
+  if (recovery.delivery === 'typed') return true;
+  const { admitted } = await throttle.tryConsume(chosenCharges(channelOfType(type), value, typed));
+  return admitted;
 }
 
 interface RecoverableRow {

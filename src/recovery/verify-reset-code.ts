@@ -1,14 +1,12 @@
 import { sql } from 'kysely';
 import { typeOfChannel } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import {
   type CodeMakingDeps,
-  chargeGuess,
   clearBudgets,
   codeExpired,
   type GuessKey,
-  type GuessTarget,
-  judgeCode,
+  judgeFlow,
   lockBudgets,
   type ProvenCode,
   redeemChallenge,
@@ -43,8 +41,7 @@ const RESET_TOKEN_SECONDS = 600;
  *
  * Two PostgreSQL trips, one for a wrong code: the guess is counted and committed before it is judged.
  * Atomic in the second: the code is used up, the token's hash stands in its place, the budgets are cleared.
- * Only then is it asked whether the account's codes have died since it was sent, or the address is not what
- * it was: a stranger who guesses must not see in the answer that something happened to an account.
+ * It asks whether the account's codes have died since this one was sent, and whether the address is what it was.
  *
  * Throws, in this precedence: `CODE_EXPIRED`, `VERIFICATION_LOCKED`, `CODE_ATTEMPTS_EXHAUSTED`,
  * `CODE_INVALID`.
@@ -54,23 +51,12 @@ export async function verifyResetCode(
   call: Call,
   input: VerifyResetCodeInput,
 ): Promise<VerifiedResetCode> {
-  const target: GuessTarget = {
-    challengeId: input.challengeId,
-    accountId: undefined,
-    purpose: 'reset',
-    channel: undefined,
-    caller: call.caller,
-  };
-  const guess = await chargeGuess(deps.db, deps.clock, target, deps.budgetPolicy, {
-    epoch: sql<number>`c.proof_epoch`,
-    context: sql<null>`null`,
-  });
-  if (guess === undefined) throw codeExpired();
-  const proof = judgeCode(deps, target, guess, input.code);
-  const { accountId } = proof.guess;
+  const flow = { challengeId: input.challengeId, purpose: 'reset', channel: undefined } as const;
+  const proof = await judgeFlow(deps, call, flow, input.code);
+  const { accountId, challengeId } = proof.guess;
   // A decoy's code is never right: there is an account.
   if (accountId === undefined) throw codeExpired();
-  const token = makeResetToken(deps.random, guess.challengeId);
+  const token = makeResetToken(deps.random, challengeId);
   if (!(await issueToken(deps, call, { ...proof, accountId }, token))) throw codeExpired();
   return { accountId, address: proof.destination, resetToken: token.token };
 }
@@ -115,14 +101,7 @@ async function issueToken(
     cleared as (${clearBudgets(key, { locked: sql`locked`, when: sql`select from redeemed` })}),
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: 'reset_code_redeemed',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { channel: guess.deliveredBy },
-      },
+      changeBy(deps.random, call, 'reset_code_redeemed', { channel: guess.deliveredBy }),
       { accountId: sql`redeemed.account_id`, from: sql`redeemed` },
     )})
     select from redeemed`.execute(deps.db);

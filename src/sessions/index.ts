@@ -38,7 +38,7 @@ export {
   type TokenSet,
 } from './session.js';
 export { openClient, type SessionClient } from './session-client.js';
-export { carrySessionOver, recordRaisedEpoch } from './session-epoch-store.js';
+export { carrySessionOver, epochRaisedSince, recordRaisedEpoch } from './session-epoch-store.js';
 export {
   type ListedSessionRow,
   type SessionPlace,

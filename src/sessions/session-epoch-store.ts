@@ -18,6 +18,15 @@ export function recordRaisedEpoch(
     where e.session_epoch < excluded.session_epoch`;
 }
 
+/** Condition: all sessions of the account were ended after that moment. It is remembered for a day. */
+export function epochRaisedSince(
+  accountId: RawBuilder<unknown>,
+  moment: RawBuilder<unknown>,
+): RawBuilder<boolean> {
+  return sql<boolean>`exists (select from session_epochs e
+    where e.account_id = ${accountId} and e.raised_at > ${moment})`;
+}
+
 /**
  * CTE body: takes the session over to the risen epoch of its account, the row of `raised`: whoever revokes
  * the others stays signed in.

@@ -1,18 +1,18 @@
 import { type RawBuilder, sql } from 'kysely';
 import {
   type AccountContacts,
+  areNoticed,
   contactsOf,
   insertNotices,
   liveSession,
   type Notices,
 } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import {
   type BudgetPolicy,
   chargeBudgets,
   clearBudgets,
   type GuessKey,
-  PASSWORD_WINDOW_FAILURES,
   refundBudgets,
   waitSeconds,
 } from '../challenges/index.js';
@@ -27,6 +27,7 @@ import {
   recordRaisedEpoch,
   revokedAccount,
 } from '../sessions/index.js';
+import { windowLimitOf } from './sign-in-store.js';
 
 /** A person's own guesses, apart from strangers' at the sign-in: neither can lock the other's row. */
 const KEY: GuessKey = { channel: 'password', lane: 'session' };
@@ -64,7 +65,7 @@ interface GuessRow {
 
 /**
  * Charges a guess at the account's password to its row of the session lane, by a statement that commits by
- * itself. Its long window closes only where another way back exists. Undefined: the session has ended.
+ * itself. Undefined: the session has ended.
  */
 export async function chargeCurrentPassword(
   deps: StoreDeps,
@@ -77,9 +78,8 @@ export async function chargeCurrentPassword(
       from accounts a where ${liveSession(now, person)}
     ),
     chargeable as materialized (
-      select uuid_send(p.account_id) as subject, t.now, case when exists (
-        select from identifiers i where i.account_id = p.account_id and i.type in ('email', 'phone') and i.state = 'verified'
-      ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end as window_limit from person p cross join t
+      select uuid_send(p.account_id) as subject, t.now, ${windowLimitOf(sql`p.account_id`)} as window_limit
+      from person p cross join t
     ),
     standing as materialized (
       select ${waitSeconds(sql`c.now`, sql`c.window_limit`)} as wait
@@ -134,14 +134,7 @@ export async function replacePassword(
   call: PersonCall,
   { password, proofEpoch, notices }: NewPassword,
 ): Promise<ReplacedPassword | undefined> {
-  const told = notices.messages.length > 0;
-  const event = {
-    eventId: deps.random.id(),
-    action: 'password_changed',
-    caller: call.caller,
-    requestId: call.requestId,
-    outcome: 'ok',
-  };
+  const event = changeBy(deps.random, call, 'password_changed');
   const { rows } = await sql<RevokedAccountRow & { noticed: boolean }>`
     with ${clockCte(deps.clock)},
     account as materialized (
@@ -160,9 +153,9 @@ export async function replacePassword(
     ),
     carried as (${carrySessionOver(call.person.sessionId, sql`raised`)}),
     recorded as (${recordRaisedEpoch(sql`r.raised_at`, sql`raised`)}),
-    ${told ? insertNotices(now, notices, sql`raised`) : sql``}
+    ${insertNotices(now, notices, sql`raised`)}
     audited as (${insertChange(now, event, { accountId: sql`raised.account_id`, from: sql`raised` })})
-    select ${revokedAccount}, ${told ? sql`exists (select from noticed)` : sql`false`} as noticed
+    select ${revokedAccount}, ${areNoticed(notices)} as noticed
     from raised e`.execute(deps.db);
   const [row] = rows;
   if (row === undefined) return undefined;

@@ -1,11 +1,4 @@
-import { sql } from 'kysely';
-import {
-  type CodeDeps,
-  chargeGuess,
-  codeExpired,
-  type GuessTarget,
-  judgeCode,
-} from '../challenges/index.js';
+import { type CodeDeps, codeExpired, judgeFlow } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import { type ScopeRequest, scopeNotGranted } from '../organizations/index.js';
 import { prepareSession, type TokenSet, tokenSet } from '../sessions/index.js';
@@ -53,9 +46,6 @@ const AMR = ['otp', 'sms'];
  * username, number, organization and Owner role, and rival claims fall. A number that does not sign in uses its
  * code up and is told so by a note.
  *
- * Whether the account's codes have died since is asked of a right code alone: a stranger who guesses must not see in
- * the answer that something happened to an account.
- *
  * Throws, in this precedence: `CODE_EXPIRED`, `VERIFICATION_LOCKED`, `CODE_ATTEMPTS_EXHAUSTED`, `CODE_INVALID`;
  * then, to whoever has the code, `CREDENTIALS_INVALID`, `SCOPE_NOT_GRANTED` (nothing is used up), `CODE_EXPIRED`.
  */
@@ -64,19 +54,8 @@ export async function completePhoneSignIn(
   call: Call,
   input: CompletePhoneSignInInput,
 ): Promise<SignedInByPhone> {
-  const target: GuessTarget = {
-    challengeId: input.challengeId,
-    accountId: undefined,
-    purpose: 'sign_in',
-    channel: 'sms',
-    caller: call.caller,
-  };
-  const guess = await chargeGuess(deps.db, deps.clock, target, deps.budgetPolicy, {
-    epoch: sql<number>`c.proof_epoch`,
-    context: sql<null>`null`,
-  });
-  if (guess === undefined) throw codeExpired();
-  const { destination: phone } = judgeCode(deps, target, guess, input.code);
+  const flow = { challengeId: input.challengeId, purpose: 'sign_in', channel: 'sms' } as const;
+  const { target, guess, destination: phone } = await judgeFlow(deps, call, flow, input.code);
   // A code from before it was switched off.
   if (deps.phoneSignIn === 'off') throw credentialsInvalid();
   const session = prepareSession(deps, call, { amr: AMR });

@@ -7,14 +7,19 @@ import {
   insertUsername,
   rivalClaims,
 } from '../accounts/index.js';
-import { insertChange, newAuditKey } from '../audit/index.js';
-import { clearBudgets, codeExpired, lockBudgets, redeemChallenge } from '../challenges/index.js';
+import { changeBy, insertChange, newAuditKey } from '../audit/index.js';
+import {
+  accountSubject,
+  clearBudgets,
+  codeExpired,
+  lockBudgets,
+  redeemChallenge,
+} from '../challenges/index.js';
 import type { Call } from '../core/call.js';
 import { clockCte, statementNow, uniqueViolation } from '../db/index.js';
 import { insertOrganization, insertRoleAssignment } from '../organizations/index.js';
 import { insertSession } from '../sessions/index.js';
 import {
-  accountSubject,
   type OpenedByPhone,
   PHONE_KEY,
   type PhoneProof,
@@ -122,14 +127,11 @@ function creation(
     })}),
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: 'account_created',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { channels: ['sms'], sessionId: session.sessionId, amr: session.amr },
-      },
+      changeBy(deps.random, call, 'account_created', {
+        channels: ['sms'],
+        sessionId: session.sessionId,
+        amr: session.amr,
+      }),
       { accountId: sql`account.account_id`, from: sql`account` },
     )})
     select not exists (select from free) as held, s.auth_time from t left join session s on true`;

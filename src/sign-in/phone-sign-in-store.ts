@@ -7,8 +7,9 @@ import {
   provePhoneAgain,
   rivalClaims,
 } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import {
+  accountSubject,
   type BudgetPolicy,
   clearBudgets,
   type GuessKey,
@@ -31,7 +32,12 @@ import {
   type ScopeRow,
   toScope,
 } from '../organizations/index.js';
-import { insertSession, type PreparedSession, type SessionDeps } from '../sessions/index.js';
+import {
+  epochRaisedSince,
+  insertSession,
+  type PreparedSession,
+  type SessionDeps,
+} from '../sessions/index.js';
 
 export interface PhoneSignInStoreDeps extends SessionDeps {
   readonly db: Db;
@@ -113,6 +119,7 @@ function holderStatement(
     with ${clockCte(deps.clock)},
     account as materialized (
       select a.account_id, a.status, a.proof_epoch, a.session_epoch, a.password_hash is not null as has_password,
+        a.session_epoch = (select s.session_epoch from accounts s where s.account_id = a.account_id) as steady,
         a.last_organization_id as preferred_organization_id, null::uuid as preferred_merchant_id
       from accounts a where a.account_id = ${who} for no key update
     ),
@@ -126,11 +133,14 @@ function holderStatement(
     judged as materialized (
       select a.*, i.state, ${phoneSignsIn(sql`own`)} as signs_in
       from challenge a join own i on i.type = 'phone' and i.value = ${phone}::text and i.state <> 'claimed'
-        and ${accountId === undefined ? sql`true` : sql`i.created_at <= a.issued_at`}
+        and ${
+          // One that was removed and proven again since is another number.
+          accountId === undefined ? sql`true` : sql`i.created_at <= a.issued_at`
+        }
     ),
     ready as materialized (
       select j.* from judged j join scope s on s.scope_granted or not j.signs_in
-      where ${accountId !== undefined || guess.longCode ? sql`true` : sql`not exists (select from budgets where spent)`}
+      where ${accountId === undefined ? opensForNobody(guess) : sql`true`}
     ),
     redeemed as (${redeemChallenge(deps.clock, guess, target, {
       account: accountId === undefined ? undefined : sql`ready`,
@@ -171,22 +181,25 @@ function holderStatement(
  * and was not asked before the code was compared, since the code was made for nobody.
  */
 function lockAll(guess: LiveChallenge): RawBuilder<unknown> {
-  const own = sql`(uuid_send(account.account_id), 'sms', false, true)`;
+  const own = sql`(uuid_send(account.account_id), 'sms', false, true),`;
   return sql`select g.subject, g.channel, g.lane, v.charged, v.own and ${isCodeShut(now)} as spent
     from account cross join lateral (values
       (${accountSubject(guess)}, 'sms', ${guess.account.charged}::boolean, false),
       (${guess.addressSubject}::bytea, 'sms', ${guess.address.charged}::boolean, false),
-      ${guess.accountId === undefined ? sql`${own},` : sql``}
+      ${guess.accountId === undefined ? own : sql``}
       (uuid_send(account.account_id), 'password', false, false)) v (subject, channel, charged, own)
     join guess_budgets g on g.subject = v.subject and g.channel = v.channel and g.lane = 'anonymous'
     order by g.subject, g.channel, g.lane for update of g`;
 }
 
-/** What the guess was charged to beside the address: the account, or what stood in for one. */
-export function accountSubject({ accountId, addressSubject }: LiveChallenge): RawBuilder<unknown> {
-  return accountId === undefined
-    ? sql`sha256(${addressSubject}::bytea)`
-    : sql`uuid_send(${accountId}::uuid)`;
+/**
+ * Condition on `j`, a number that is an account's (`steady`: its epoch did not rise while its lock was waited for):
+ * what would have kept a code of the account's own from opening it does not stand against this one, which was
+ * made for nobody.
+ */
+function opensForNobody({ longCode }: LiveChallenge): RawBuilder<boolean> {
+  const spent = longCode ? sql`false` : sql`exists (select from budgets where spent)`;
+  return sql<boolean>`(j.steady and not ${epochRaisedSince(sql`j.account_id`, sql`j.issued_at`)} and not ${spent})`;
 }
 
 /** CTE body: the account's row, where the sign-in changes it: a chosen organization, a number proven again. */
@@ -205,33 +218,17 @@ function audit(
   call: Call,
   { sessionId, amr }: PreparedSession,
 ): RawBuilder<unknown> {
-  return insertChange(
-    now,
-    {
-      eventId: deps.random.id(),
-      action: 'session_started',
-      caller: call.caller,
-      requestId: call.requestId,
-      outcome: 'ok',
-      detail: { sessionId, amr },
-    },
-    { accountId: sql`session.account_id`, from: sql`session` },
-  );
+  return insertChange(now, changeBy(deps.random, call, 'session_started', { sessionId, amr }), {
+    accountId: sql`session.account_id`,
+    from: sql`session`,
+  });
 }
 
 function auditProof(deps: PhoneSignInStoreDeps, call: Call): RawBuilder<unknown> {
-  return insertChange(
-    now,
-    {
-      eventId: deps.random.id(),
-      action: 'identifier_proven',
-      caller: call.caller,
-      requestId: call.requestId,
-      outcome: 'ok',
-      detail: { channel: 'sms' },
-    },
-    { accountId: sql`proven.account_id`, from: sql`proven` },
-  );
+  return insertChange(now, changeBy(deps.random, call, 'identifier_proven', { channel: 'sms' }), {
+    accountId: sql`proven.account_id`,
+    from: sql`proven`,
+  });
 }
 
 /** Takes the guess back: the code was right, nothing came of it, and it is good still. One trip. */

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import { clockCte, type Db, statementNow, untilAborted } from '../db/index.js';
@@ -104,12 +104,11 @@ function refreshStatement(
 ): RawBuilder<RefreshRow> {
   const now = statementNow;
   const reuse = {
-    eventId: deps.random.id(),
-    action: 'session_ended',
-    caller: call.caller,
-    requestId: call.requestId,
+    ...changeBy(deps.random, call, 'session_ended', {
+      sessionId: presented.sessionId,
+      generation: presented.generation,
+    }),
     outcome: 'reused',
-    detail: { sessionId: presented.sessionId, generation: presented.generation },
   };
   const ending = sql`s.session_id = (select session_id from decided where outcome = 'reuse')`;
   const rotating = sql`(select * from decided where outcome = 'rotate')`;

@@ -6,6 +6,7 @@ import {
   flowSubject,
   issueCode,
   liveFlow,
+  standInSubject,
 } from '../challenges/index.js';
 import type { Clock } from '../core/clock.js';
 import type { Locale } from '../core/contact.js';
@@ -88,7 +89,7 @@ async function readStanding(
     ),
     budgets as materialized (${budgetsOfSend(statementNow, 'sms', {
       // Where nobody stands behind the flow, guesses will be charged to what stands in for an account.
-      account: sql`coalesce((select uuid_send(account_id) from account), sha256(${address}::bytea))`,
+      account: sql`coalesce((select uuid_send(account_id) from account), ${standInSubject(sql`${address}::bytea`)})`,
       address,
     })})
     select a.account_id, a.proof_epoch, a.locale, f.code_hash, b.needs_long_code as long_code,

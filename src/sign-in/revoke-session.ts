@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { liveSession } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
@@ -32,12 +32,8 @@ export async function revokeSession(
   { sessionId }: RevokeSessionInput,
 ): Promise<void> {
   const event = {
-    eventId: deps.random.id(),
-    action: 'session_ended',
-    caller: call.caller,
-    requestId: call.requestId,
+    ...changeBy(deps.random, call, 'session_ended', { sessionId }),
     outcome: 'revoked',
-    detail: { sessionId },
   };
   const own = sql`s.session_id = ${sessionId}::uuid and exists (
     select from person p where p.account_id = s.account_id and p.session_epoch = s.session_epoch)`;

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import { findHandle } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import {
   type BudgetPolicy,
   chargeBudgets,
@@ -9,6 +9,7 @@ import {
   lockBudgets,
   PASSWORD_WINDOW_FAILURES,
   refundBudgets,
+  standInSubject,
   waitSeconds,
 } from '../challenges/index.js';
 import type { Call } from '../core/call.js';
@@ -49,7 +50,10 @@ export interface PasswordGuess {
     | undefined;
   /** Set where what was typed is locked, for whoever types it. */
   readonly lockedSeconds: number | undefined;
-  /** Which rows the guess was counted in. The account's own hash may be compared where both were open. */
+  /**
+   * Which rows the guess was counted in, the account's or what stands in for it. The account's own hash may be
+   * compared where both were open.
+   */
   readonly charged: { readonly typed: boolean; readonly account: boolean };
 }
 
@@ -66,10 +70,9 @@ interface GuessRow {
 
 /**
  * Finds the account and charges the guess, in one statement that commits by itself: to what was typed,
- * known or not (rule 8), and to the account. While what was typed is shut nothing is charged, to known
- * and unknown alike: guesses that cannot be judged must not shut the account's other ways in. The
- * account's long window closes only where another way back exists; for one without a proven channel
- * waits just grow.
+ * known or not (rule 8), and to the account, or to a row that stands in for one (rule 9). While what was
+ * typed is shut nothing is charged, to known and unknown alike: guesses that cannot be judged must not
+ * shut the account's other ways in.
  */
 export async function chargePassword(
   deps: { readonly db: Db; readonly clock: Clock; readonly passwordBudget: BudgetPolicy },
@@ -86,20 +89,33 @@ export async function chargePassword(
       select s.*, t.now from (
       select ${typed.subject}::bytea as subject, null::int as window_limit
       union all
-      select uuid_send(h.account_id), case when exists (
-        select from identifiers i where i.account_id = h.account_id and i.type in ('email', 'phone') and i.state = 'verified'
-      ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end from handle h
+      select coalesce(uuid_send(h.account_id), ${standIn(typed)}), ${windowLimitOf(sql`h.account_id`)}
+      from t left join handle h on true
       ) s cross join t where not exists (select from typed where wait is not null)
     ),
     charged as (${chargeBudgets(sql`s.now`, { channel: sql`'password'`, lane: KEY.lane }, deps.passwordBudget, sql`select * from chargeable`)})
     select h.account_id, h.proof_epoch, h.session_epoch, h.password_hash, h.password_pepper,
       exists (select from charged where subject = ${typed.subject}::bytea) as typed_charged,
-      exists (select from charged where subject = uuid_send(h.account_id)) as account_charged,
+      exists (select from charged where subject = coalesce(uuid_send(h.account_id), ${standIn(typed)})) as account_charged,
       (select wait from typed) as typed_wait
     from t left join handle h on true`.execute(deps.db);
   const [row] = rows;
   if (row === undefined) throw new Error('the statement always returns one row');
   return toGuess(row, deps.passwordBudget);
+}
+
+/** What a guess is charged to beside what was typed, where that is nobody's. */
+const standIn = ({ subject }: TypedIdentifier): RawBuilder<unknown> =>
+  standInSubject(sql`${subject}::bytea`);
+
+/**
+ * How many wrong passwords the account's row takes in a long window, which closes only where another way back
+ * exists: for an account without a proven channel waits just grow, and there is no limit (null).
+ */
+export function windowLimitOf(accountId: RawBuilder<unknown>): RawBuilder<number | null> {
+  return sql<number | null>`case when exists (
+        select from identifiers i where i.account_id = ${accountId} and i.type in ('email', 'phone') and i.state = 'verified'
+      ) then ${sql.lit(PASSWORD_WINDOW_FAILURES)} end`;
 }
 
 function toGuess(row: GuessRow, policy: BudgetPolicy): PasswordGuess {
@@ -132,8 +148,8 @@ export async function refundPassword(
 ): Promise<void> {
   await refundBudgets(KEY, deps.passwordBudget, [
     ...(charged.typed ? [sql`${typed.subject}::bytea`] : []),
-    ...(charged.account && account !== undefined
-      ? [sql`uuid_send(${account.accountId}::uuid)`]
+    ...(charged.account
+      ? [account === undefined ? standIn(typed) : sql`uuid_send(${account.accountId}::uuid)`]
       : []),
   ])?.execute(deps.db);
 }
@@ -150,7 +166,8 @@ interface OpenedRow extends ScopeRow {
 /**
  * What a proven password does: clears the budgets, replaces an outdated hash, begins the session.
  * Undefined: since the guess was charged the account was blocked, its password changed (which raises its
- * epochs), or the identifier stopped signing in.
+ * epochs), or the identifier stopped signing in. One that stops while this waits for the account's lock counts
+ * as later: that ends no session either.
  */
 export async function openSession(
   deps: SessionDeps & { readonly db: Db; readonly clock: Clock },
@@ -195,14 +212,10 @@ export async function openSession(
     })}),
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: 'session_started',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { sessionId: input.session.sessionId, amr: input.session.amr },
-      },
+      changeBy(deps.random, call, 'session_started', {
+        sessionId: input.session.sessionId,
+        amr: input.session.amr,
+      }),
       { accountId: sql`session.account_id`, from: sql`session` },
     )})
     select scope.*, s.auth_time from scope left join session s on true`.execute(deps.db);

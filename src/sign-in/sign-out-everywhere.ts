@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { liveSession } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { PersonCall } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
@@ -32,13 +32,7 @@ export async function signOutEverywhere(
   deps: SignOutEverywhereDeps,
   call: PersonCall,
 ): Promise<void> {
-  const event = {
-    eventId: deps.random.id(),
-    action: 'sessions_revoked',
-    caller: call.caller,
-    requestId: call.requestId,
-    outcome: 'ok',
-  };
+  const event = changeBy(deps.random, call, 'sessions_revoked');
   const { rows } = await sql<RevokedAccountRow>`
     with ${clockCte(deps.clock)},
     raised as (

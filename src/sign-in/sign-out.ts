@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import type { Call } from '../core/call.js';
 import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
@@ -45,12 +45,8 @@ function signOutStatement(
 ): RawBuilder<unknown> {
   const now = sqlNow(deps.clock);
   const event = {
-    eventId: deps.random.id(),
-    action: 'session_ended',
-    caller: call.caller,
-    requestId: call.requestId,
+    ...changeBy(deps.random, call, 'session_ended', { sessionId }),
     outcome: 'signed_out',
-    detail: { sessionId },
   };
   const which = sql`s.session_id = ${sessionId}::uuid and s.caller = ${caller}::text`;
   return sql`

@@ -7,7 +7,7 @@ import {
   insertUsername,
   typeOfChannel,
 } from '../accounts/index.js';
-import { insertChange } from '../audit/index.js';
+import { changeBy, insertChange } from '../audit/index.js';
 import {
   budgetsOfSend,
   type Challenge,
@@ -120,14 +120,9 @@ export async function insertSignUp(
     })}),
     audited as (${insertChange(
       now,
-      {
-        eventId: deps.random.id(),
-        action: 'account_created',
-        caller: call.caller,
-        requestId: call.requestId,
-        outcome: 'ok',
-        detail: { channels: draft.codes.map((code) => code.slot.channel) },
-      },
+      changeBy(deps.random, call, 'account_created', {
+        channels: draft.codes.map((code) => code.slot.channel),
+      }),
       { accountId: sql`account.account_id`, from: sql`account` },
     )})
     select a.created_at, s.auth_time, coalesce((select jsonb_agg(to_jsonb(c))
@@ -217,6 +212,3 @@ function toDone(row: SignUpRow, draft: NewSignUp): SignUpDone {
     }),
   };
 }
-
-/** Condition on an account `a`. */
-export const whoIs = (accountId: string) => sql<boolean>`a.account_id = ${accountId}::uuid`;

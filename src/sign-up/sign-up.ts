@@ -1,4 +1,4 @@
-import { type Account, readAccount, usernameTaken } from '../accounts/index.js';
+import { type Account, isAccount, readAccount, usernameTaken } from '../accounts/index.js';
 import { newAuditKey } from '../audit/index.js';
 import {
   type Challenge,
@@ -19,7 +19,7 @@ import {
 import { prepareSession, type TokenSet, tokenSet } from '../sessions/index.js';
 import { type SignInDeps, signIn } from '../sign-in/index.js';
 import type { SignUpInput } from './sign-up-input.js';
-import { insertSignUp, type NewSignUp, whoIs } from './sign-up-store.js';
+import { insertSignUp, type NewSignUp } from './sign-up-store.js';
 
 export interface SignUpDeps extends SignInDeps, CodeDeps, IdempotencyDeps {
   readonly db: Db;
@@ -161,7 +161,7 @@ async function repeat(
     region: undefined,
   });
   const account = await readAccount(untilAborted(call.signal, deps.db), deps.clock, () =>
-    whoIs(signedIn.accountId),
+    isAccount(signedIn.accountId),
   );
   if (account === undefined) throw new Error('an account that just signed in is gone');
   return {

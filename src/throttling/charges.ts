@@ -1,6 +1,7 @@
 import type { Call } from '../core/call.js';
 import { type Channel, type IdentifierType, regionOfPhone } from '../core/contact.js';
 import { DomainError } from '../core/errors.js';
+import type { LimiterName } from './limits.js';
 import { sourceKey } from './source-address.js';
 import { type Charge, compoundKey, type Receipt, type Throttle } from './throttle.js';
 
@@ -65,6 +66,9 @@ function addressCharges(key: string, source: string | undefined): readonly Charg
   ];
 }
 
+/** What every anonymous request costs, whatever comes of it: each writes a row. */
+export const ADMISSION: readonly Charge[] = [{ limiter: 'anonymousInAll', key: '' }];
+
 /** What a stranger typed, in canonical form. */
 interface Typed {
   readonly type: IdentifierType;
@@ -79,7 +83,7 @@ interface AnonymousRequest {
 }
 
 /**
- * What one anonymous request for a message costs, by what was typed alone (rule 8): charged as the `sends`
+ * What the message of an anonymous request costs, by what was typed alone (rule 8): charged as the `sends`
  * of an RPC. `channel` is undefined where only the worker learns by which one the message goes, if any.
  */
 export function anonymousCharges(
@@ -97,8 +101,28 @@ export function anonymousCharges(
       : [{ limiter: 'resendsPerSource', key: compoundKey(purpose, key, source) }];
   const sends =
     channel === undefined ? addressCharges(key, source) : sendCharges(channel, typed.value, call);
-  return [{ limiter: 'anonymousInAll', key: '' }, ...resend, ...sends];
+  return [...resend, ...sends];
 }
+
+/**
+ * What a message costs whose way the account chose: charged by the worker, for nobody's source. The address's own
+ * share too, unless it is what was typed, which the request was charged for.
+ */
+export function chosenCharges(
+  channel: Channel,
+  destination: string,
+  typed: Typed,
+): readonly Charge[] {
+  const stranger = { source: '', sourceIsLocal: true, sourceIsCaller: false };
+  const charges = sendCharges(channel, destination, stranger);
+  if (destination !== typed.value) return charges;
+  return charges.filter(({ limiter }) => !PER_ADDRESS.has(limiter));
+}
+
+const PER_ADDRESS: ReadonlySet<LimiterName> = new Set([
+  'sendsPerAddressShort',
+  'sendsPerAddressLong',
+]);
 
 /**
  * Does the work that a call was admitted for, and gives the charges back where it turns out to have sent

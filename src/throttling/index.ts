@@ -1,5 +1,7 @@
 export {
+  ADMISSION,
   anonymousCharges,
+  chosenCharges,
   rememberSource,
   sendCharges,
   sourceCharges,

@@ -57,7 +57,7 @@ const catalogue = {
   smsPerCountry: admission('country', 1_000, HOUR),
   smsInAll: admission('everyone', 5_000, HOUR),
   emailInAll: admission('everyone', 20_000, HOUR),
-  anonymousInAll: { ...admission('everyone', 60_000, HOUR), whenExhausted: 'hold back' },
+  anonymousInAll: { ...attempt('everyone', 60_000, HOUR), whenExhausted: 'hold back' },
   // Stands in for the cooldown inside a flow, for who asks again outside of it.
   resendsPerSource: {
     ...admission('address and source', 1, DEFAULT_COOLDOWN_SECONDS),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { sql } from 'kysely';
 import { IdentifierType } from '../../generated/countersign/v1/account.js';
 import type { AuthClient, CallOptions } from '../../src/client/index.js';
 import type { AuthMethod } from '../../src/grpc/index.js';
@@ -43,17 +44,47 @@ const signedIn =
 
 /** A claim and its code: shown with the handle, by whoever has it. */
 const confirming =
-  (rpc: 'confirmEmail' | 'confirmPhoneNumber'): Preparation =>
+  (
+    rpc: 'confirmEmail' | 'confirmPhoneNumber',
+    before = async (_app: TestApp, _address: string): Promise<void> => {},
+  ): Preparation =>
   async (app) => {
-    const [email, phoneNumber] = [unique.email(), unique.phone()];
-    const fields = rpc === 'confirmEmail' ? { email } : { phoneNumber };
+    const address = rpc === 'confirmEmail' ? unique.email() : unique.phone();
+    await before(app, address);
+    const fields = rpc === 'confirmEmail' ? { email: address } : { phoneNumber: address };
     const { challengeIds } = await person(app, fields);
-    const code = await codeFor(app, rpc === 'confirmEmail' ? email : phoneNumber);
+    const code = await codeFor(app, address);
     const [challengeId] = challengeIds;
     return {
       call: (auth, options) => auth[rpc]({ challengeId, code }, options),
       wrong: (auth, options) => auth[rpc]({ challengeId, code: wrongCode(code) }, options),
     };
+  };
+
+/** An operator vouched for somebody else's having the address, which is less than a code. */
+async function vouchedFor(app: TestApp, address: string): Promise<void> {
+  const { accountId } = await person(app);
+  const type = address.includes('@') ? 'email' : 'phone';
+  await sql`
+    insert into identifiers (account_id, type, value, state, sign_in_enabled, proven_by, verified_at, created_at)
+    values (${accountId}, ${type}, ${address}, 'verified', true, 'operator', now(), now())`.execute(
+    app.db,
+  );
+}
+
+/** Again, by somebody who does not sign in by it: a proof does not undo what was done by hand. */
+const confirmingDemoted =
+  (rpc: 'confirmEmail' | 'confirmPhoneNumber'): Preparation =>
+  async (app) => {
+    const { accessToken, email, phoneNumber } = await proven(app);
+    const access = { accessToken };
+    const isEmail = rpc === 'confirmEmail';
+    const type = isEmail ? IdentifierType.EMAIL : IdentifierType.PHONE;
+    await app.auth.setSignInEnabled({ type, enabled: false }, access);
+    if (isEmail) await app.auth.sendEmailVerificationCode({ email }, access);
+    else await app.auth.sendPhoneVerificationCode({ phoneNumber }, access);
+    const code = await codeFor(app, isEmail ? email : phoneNumber);
+    return { accessToken, call: (auth, options) => auth[rpc]({ code }, options) };
   };
 
 const phoneSignIn =
@@ -117,6 +148,17 @@ export const goodCalls: Readonly<Record<AuthMethod, readonly Preparation[]>> = {
   completePhoneSignIn: [
     phoneSignIn(async (app) => (await proven(app)).phoneNumber),
     phoneSignIn(async () => unique.phone()),
+    // Lapsed, and the only way in: proven again by the code that signs in.
+    phoneSignIn(async (app) => {
+      const phoneNumber = unique.phone();
+      const first = await phoneSignIn(async () => phoneNumber)(app);
+      await first.call(app.auth, {});
+      await sql`update identifiers set state = 'lapsed' where value = ${phoneNumber}`.execute(
+        app.db,
+      );
+      app.clock.advance({ seconds: 61 });
+      return phoneNumber;
+    }),
   ],
   refreshSession: [
     async (app) => {
@@ -173,13 +215,21 @@ export const goodCalls: Readonly<Record<AuthMethod, readonly Preparation[]>> = {
   sendEmailVerificationCode: [
     signedIn((auth, options) => auth.sendEmailVerificationCode({ email: unique.email() }, options)),
   ],
-  confirmEmail: [confirming('confirmEmail')],
+  confirmEmail: [
+    confirming('confirmEmail'),
+    confirming('confirmEmail', vouchedFor),
+    confirmingDemoted('confirmEmail'),
+  ],
   sendPhoneVerificationCode: [
     signedIn((auth, options) =>
       auth.sendPhoneVerificationCode({ phoneNumber: unique.phone() }, options),
     ),
   ],
-  confirmPhoneNumber: [confirming('confirmPhoneNumber')],
+  confirmPhoneNumber: [
+    confirming('confirmPhoneNumber'),
+    confirming('confirmPhoneNumber', vouchedFor),
+    confirmingDemoted('confirmPhoneNumber'),
+  ],
   resendEmailConfirmation: [
     async () => ({
       call: (auth, options) => auth.resendEmailConfirmation({ email: unique.email() }, options),

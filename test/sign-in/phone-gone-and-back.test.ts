@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { codeFor, delivered, type House, openHouse, refusalOf } from '../accounts/house.js';
 import { eachDatabase } from '../support/databases.js';
-import { PASSWORD, signUp, unique } from '../support/people.js';
+import { PASSWORD, signUp, unique, wrongCode } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 
 eachDatabase('an identifier that was removed and proven again (rule 6)', (database) => {
@@ -16,11 +16,11 @@ eachDatabase('an identifier that was removed and proven again (rule 6)', (databa
   /** Somebody with a proven phone, who can still give it up. */
   async function owner() {
     const phoneNumber = unique.phone();
-    const { accessToken, username } = await signUp(app, { phoneNumber });
+    const { accessToken, accountId, username } = await signUp(app, { phoneNumber });
     const access = { accessToken };
     await app.auth.confirmPhoneNumber({ code: await codeFor(app, phoneNumber) }, access);
     app.clock.advance({ seconds: 61 });
-    return { phoneNumber, access, username };
+    return { phoneNumber, access, accountId, username };
   }
 
   async function takeAwayAndProveAgain({ phoneNumber, access }: Awaited<ReturnType<typeof owner>>) {
@@ -45,6 +45,49 @@ eachDatabase('an identifier that was removed and proven again (rule 6)', (databa
     const code = await codeFor(app, phoneNumber);
     const challengeId = again.challenge?.challengeId ?? '';
     await app.auth.completePhoneSignIn({ challengeId, code });
+  });
+
+  /** A flow of a number that is nobody's, and what makes it this account's. */
+  async function flowOfNextNumber({ access }: Awaited<ReturnType<typeof owner>>) {
+    const next = unique.phone();
+    const { challenge } = await app.auth.requestPhoneSignIn({ phoneNumber: next });
+    const flow = { challengeId: challenge?.challengeId ?? '', code: await codeFor(app, next) };
+    const change = async () => {
+      await app.auth.sendPhoneVerificationCode({ phoneNumber: next }, access);
+      await app.auth.confirmPhoneNumber({ code: await codeFor(app, next) }, access);
+    };
+    return { flow, change };
+  }
+
+  it('signs in by a code that was made while the number was nobody’s', async () => {
+    const person = await owner();
+    const { flow, change } = await flowOfNextNumber(person);
+    await change();
+    const done = await app.auth.completePhoneSignIn(flow);
+    expect(done).toMatchObject({ accountId: person.accountId, isFirstSignIn: false });
+  });
+
+  it('does not, once what kills the account’s own codes has happened (rules 6, 16)', async () => {
+    const person = await owner();
+    const { flow, change } = await flowOfNextNumber(person);
+    await change();
+    const passwords = { currentPassword: PASSWORD, newPassword: `${PASSWORD} anew` };
+    await app.auth.changePassword(passwords, person.access);
+    expect((await refusalOf(app.auth.completePhoneSignIn(flow))).reason).toBe('CODE_EXPIRED');
+  });
+
+  it('does not, while the account’s own budget is shut: it was not asked before (rule 3)', async () => {
+    const person = await owner();
+    const { flow, change } = await flowOfNextNumber(person);
+    const asked = await app.auth.requestPhoneSignIn({ phoneNumber: person.phoneNumber });
+    const challengeId = asked.challenge?.challengeId ?? '';
+    const code = wrongCode(await codeFor(app, person.phoneNumber));
+    for (let tries = 0; tries < 5; tries += 1) {
+      const guess = app.auth.completePhoneSignIn({ challengeId, code });
+      expect((await refusalOf(guess)).reason).toBe('CODE_INVALID');
+    }
+    await change();
+    expect((await refusalOf(app.auth.completePhoneSignIn(flow))).reason).toBe('CODE_EXPIRED');
   });
 
   it('does not bring a reset code or a reset token of before to life again', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   anonymousCharges,
   type Charge,
+  chosenCharges,
   type LimiterName,
   rememberSource,
   sendCharges,
@@ -34,16 +35,13 @@ describe('what an anonymous request costs', () => {
   const keyOf = (charges: readonly Charge[], name: LimiterName) =>
     charges.find(({ limiter }) => limiter === name)?.key;
 
-  it('is admission, the repetition, and what a message to a typed address costs anybody', () => {
+  it('is the repetition, and what a message to a typed address costs anybody', () => {
     for (const [typed, channel] of [
       [email, 'email'],
       [phone, 'sms'],
     ] as const) {
-      const [inAll, resend, ...sends] = anonymousCharges(typed, channel, person, reset);
-      expect(limitersOf([inAll, resend].flatMap((c) => c ?? []))).toEqual([
-        'anonymousInAll',
-        'resendsPerSource',
-      ]);
+      const [resend, ...sends] = anonymousCharges(typed, channel, person, reset);
+      expect(resend?.limiter).toBe('resendsPerSource');
       expect(sends).toEqual(sendCharges(channel, typed.value, person));
     }
   });
@@ -51,12 +49,23 @@ describe('what an anonymous request costs', () => {
   it('is no message in all where its channel is not known yet', () => {
     for (const typed of [username, email, phone]) {
       expect(limitersOf(anonymousCharges(typed, undefined, person, reset))).toEqual([
-        'anonymousInAll',
         'resendsPerSource',
         'sendsPerAddressShort',
         'sendsPerAddressLong',
       ]);
     }
+  });
+
+  it('is charged by the worker where the account chooses, and nothing twice', () => {
+    const chosen = (typed: Parameters<typeof chosenCharges>[2]) =>
+      limitersOf(chosenCharges('sms', phone.value, typed));
+    expect(chosen(username)).toEqual([
+      'sendsPerAddressShort',
+      'sendsPerAddressLong',
+      'smsPerCountry',
+      'smsInAll',
+    ]);
+    expect(chosen(phone)).toEqual(['smsPerCountry', 'smsInAll']);
   });
 
   it('is counted per username apart from every address', () => {
@@ -77,7 +86,7 @@ describe('what an anonymous request costs', () => {
   ])('is no repetition where the request %s', (_, call, again) => {
     const charges = anonymousCharges(phone, 'sms', call, { purpose: 'sign_in', again });
     expect(limitersOf(charges)).not.toContain('resendsPerSource');
-    expect(limitersOf(charges)).toContain('anonymousInAll');
+    expect(limitersOf(charges)).toEqual(limitersOf(sendCharges('sms', phone.value, call)));
   });
 
   it('is a repetition of the same purpose, address and network alone', () => {

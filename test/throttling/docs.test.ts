@@ -25,7 +25,10 @@ function rows(text: string, beginning: string): string[][] {
   return found.map((line) => line.slice(2, -2).split(' | '));
 }
 
-const whatIsSeen = { refuse: '`RATE_LIMITED`', 'hold back': 'a void challenge with `retry-after`' };
+const whatIsSeen = {
+  refuse: '`RATE_LIMITED`',
+  'hold back': 'a challenge, no message, `retry-after`',
+};
 
 /** Where a limiter is counted, by the policies of the RPCs that charge it. */
 function storeOf(name: LimiterName): string {
