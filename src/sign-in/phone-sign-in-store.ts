@@ -106,17 +106,35 @@ export async function signInToHolder(
   return { accountId: row.account_id, authTime: row.auth_time, grant: toScope(row) };
 }
 
-/** Locks in the order of the house; the challenge too before it is used up, since the number decides about it. */
 function holderStatement(
   deps: PhoneSignInStoreDeps,
   call: Call,
-  { target, guess, phone, session, scope }: PhoneProof,
+  proof: PhoneProof,
   note: PreparedMessage,
 ): RawBuilder<HolderRow> {
-  const { accountId } = guess;
-  const who = accountId === undefined ? sql`(${accountOfPhone(phone)})` : sql`${accountId}::uuid`;
   return sql<HolderRow>`
     with ${clockCte(deps.clock)},
+    ${judging(proof)}
+    ${opening(deps, proof)}
+    refused as materialized (
+      select j.account_id, coalesce(l.locale, ${call.locale}::text) as locale from judged j
+      join account_settings l on l.account_id = j.account_id where not j.signs_in
+    ),
+    ${insertNote(now, note, sql`refused`)}
+    audited as (${audit(deps, call, proof.session)}),
+    audited_proof as (${auditProof(deps, call)})
+    select scope.*, j.signs_in, s.auth_time, (select r.locale from refused r join noted on true) as noted
+    from judged j join scope on true left join session s on true`;
+}
+
+/**
+ * CTEs: the number as its account's own (`judged`), and where the code is to be used up about it (`ready`). Locks in
+ * the order of the house; the challenge too before it is used up, since the number decides about it.
+ */
+function judging({ guess, phone, scope }: PhoneProof): RawBuilder<unknown> {
+  const { accountId } = guess;
+  const who = accountId === undefined ? sql`(${accountOfPhone(phone)})` : sql`${accountId}::uuid`;
+  return sql`
     account as materialized (
       select a.account_id, a.status, a.proof_epoch, a.session_epoch, a.password_hash is not null as has_password,
         a.session_epoch = (select s.session_epoch from accounts s where s.account_id = a.account_id) as steady,
@@ -141,9 +159,17 @@ function holderStatement(
     ready as materialized (
       select j.* from judged j join scope s on s.scope_granted or not j.signs_in
       where ${accountId === undefined ? opensForNobody(guess) : sql`true`}
-    ),
+    ),`;
+}
+
+/** CTEs: the code is used up, and where the number signs in (`signed`) what a sign-in does is done. */
+function opening(
+  deps: PhoneSignInStoreDeps,
+  { target, guess, phone, session, scope }: PhoneProof,
+): RawBuilder<unknown> {
+  return sql`
     redeemed as (${redeemChallenge(deps.clock, guess, target, {
-      account: accountId === undefined ? undefined : sql`ready`,
+      account: guess.accountId === undefined ? undefined : sql`ready`,
       after: sql`ready`,
       when: sql`ready`,
     })}),
@@ -164,16 +190,7 @@ function holderStatement(
       organizationId: sql`scope.organization_id`,
       merchantId: sql`scope.merchant_id`,
       from: sql`signed a join scope on true`,
-    })}),
-    refused as materialized (
-      select j.account_id, coalesce(l.locale, ${call.locale}::text) as locale from judged j
-      join account_settings l on l.account_id = j.account_id where not j.signs_in
-    ),
-    ${insertNote(now, note, sql`refused`)}
-    audited as (${audit(deps, call, session)}),
-    audited_proof as (${auditProof(deps, call)})
-    select scope.*, j.signs_in, s.auth_time, (select r.locale from refused r join noted on true) as noted
-    from judged j join scope on true left join session s on true`;
+    })}),`;
 }
 
 /**
