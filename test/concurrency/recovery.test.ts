@@ -9,6 +9,8 @@ import { brokenInvariants, startTwoServers, type TwoServers, tally } from './two
 vi.setConfig({ testTimeout: 300_000 });
 
 const ROUNDS = 200;
+/** Of what takes a whole recovery each round, and is not asked of two processes alone. */
+const FEWER = 60;
 const PEOPLE = 10;
 
 describePostgres('recovery at two server processes', (database) => {
@@ -57,13 +59,16 @@ describePostgres('recovery at two server processes', (database) => {
       database().db,
     );
 
-  /** `ROUNDS` rounds, each person's one after the other. */
-  async function rounds(play: (person: Person, round: number) => Promise<void>): Promise<void> {
+  /** So many rounds, each person's one after the other. */
+  async function rounds(
+    count: number,
+    play: (person: Person, round: number) => Promise<void>,
+  ): Promise<void> {
     const people = await Promise.all(Array.from({ length: PEOPLE }, recoverable));
     await told(people);
     await Promise.all(
       people.map(async (person) => {
-        for (let round = 0; round < ROUNDS / PEOPLE; round += 1) await play(person, round);
+        for (let round = 0; round < count / PEOPLE; round += 1) await play(person, round);
       }),
     );
     expect(await brokenInvariants(database().db)).toEqual([]);
@@ -99,8 +104,8 @@ describePostgres('recovery at two server processes', (database) => {
     expect(await epochs(person)).toEqual({ proof: before.proof + 1, session: before.session + 1 });
   });
 
-  it(`of two resets with one token one is carried out, whole: ${ROUNDS} rounds`, async () => {
-    await rounds(async (person, round) => {
+  it(`of two resets with one token one is carried out, whole: ${FEWER} rounds`, async () => {
+    await rounds(FEWER, async (person, round) => {
       const resetToken = await tokenOf(person);
       const before = await epochs(person);
       const results = await servers.atOnce(2, (client, index) =>
@@ -115,7 +120,7 @@ describePostgres('recovery at two server processes', (database) => {
   });
 
   it(`no session that is older than a reset survives it, however it refreshes meanwhile: ${ROUNDS} rounds`, async () => {
-    await rounds(async (person, round) => {
+    await rounds(ROUNDS, async (person, round) => {
       const newPassword = `phrase of round ${round}`;
       const session =
         round === 0 ? person.session : await signIn(person, `phrase of round ${round - 1}`);
@@ -146,9 +151,9 @@ describePostgres('recovery at two server processes', (database) => {
     });
   });
 
-  it(`a pending change is proven before the reset, and undone by it, or not at all: ${ROUNDS} rounds`, async () => {
+  it(`a pending change is proven before the reset, and undone by it, or not at all: ${FEWER} rounds`, async () => {
     const wins = { confirm: 0, reset: 0 };
-    await rounds(async (person, round) => {
+    await rounds(FEWER, async (person, round) => {
       const newPassword = `phrase of round ${round}`;
       const session =
         round === 0 ? person.session : await signIn(person, `phrase of round ${round - 1}`);
@@ -176,8 +181,8 @@ describePostgres('recovery at two server processes', (database) => {
     expect(Math.min(wins.confirm, wins.reset)).toBeGreaterThan(0);
   });
 
-  it(`an address that is replaced in the same moment recovers nothing, or is not replaced: ${ROUNDS} rounds`, async () => {
-    await rounds(async (person, round) => {
+  it(`an address that is replaced in the same moment recovers nothing, or is not replaced: ${FEWER} rounds`, async () => {
+    await rounds(FEWER, async (person, round) => {
       // A round that the change won left the password; the next one is recovered by the new address.
       const session = await signIn(person, person.password);
       const email = unique.email();
