@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /**
@@ -35,6 +36,8 @@ export default defineConfig({
       ...(process.env['REQUIRE_SERVICES'] === '1' ? WITHOUT_STORE : []),
     ],
     pool: 'forks',
+    // Most of a test's time is spent waiting: two at a time, also where there are only two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 60_000,
   },
