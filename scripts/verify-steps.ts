@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const STEP_LIMIT_MS = 20 * 60_000;
+const STEP_LIMIT_MS = 14 * 60_000;
 const SHOWN_OUTPUT = 60_000;
 
 export interface Tally {

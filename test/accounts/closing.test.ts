@@ -5,6 +5,7 @@ import { changes } from '../sessions/fixtures.js';
 import { signInByPhone } from '../sign-in/phone-house.js';
 import { describePostgres, eachDatabase } from '../support/databases.js';
 import { PASSWORD, signUp } from '../support/people.js';
+import { ROUNDS_IN_TURN, race } from '../support/race.js';
 import type { TestApp } from '../support/test-app.js';
 import {
   channels,
@@ -167,13 +168,14 @@ describePostgres('CloseAccount beside a proof', (database) => {
 
   it('leaves no identifier, whichever came first (60 rounds)', async () => {
     const seen = { proven: 0, expired: 0 };
-    for (let round = 0; round < 60; round += 1) {
+    for (let round = 0; round < 60 + ROUNDS_IN_TURN; round += 1) {
       const on = round % 2 === 0 ? email : sms;
       const person = await claimant(app, on);
-      const [closed, confirmed] = await Promise.allSettled([
-        app.auth.closeAccount({}, person.session),
-        on.confirm(app, person),
-      ]);
+      const [closed, confirmed] = await race(
+        round,
+        () => app.auth.closeAccount({}, person.session),
+        () => on.confirm(app, person),
+      );
       expect(closed.status).toBe('fulfilled');
       expect(await left(app, person.accountId)).toMatchObject({ status: 'closed', identifiers: 0 });
       if (confirmed.status === 'fulfilled') seen.proven += 1;
@@ -182,7 +184,8 @@ describePostgres('CloseAccount beside a proof', (database) => {
         seen.expired += 1;
       }
     }
-    expect(seen.proven + seen.expired).toBe(60);
+    expect(seen.proven).toBeGreaterThan(0);
+    expect(seen.expired).toBeGreaterThan(0);
   });
 
   it('leaves no claim that a send makes at the same time (60 rounds)', async () => {
