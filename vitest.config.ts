@@ -28,17 +28,37 @@ const WITHOUT_STORE = [
   'test/throttling/{charges,docs,limits,memory-throttle,redis-address,source-address}.test.ts',
 ];
 
+/** What replaces modules for itself alone, or registers what is one for the whole process. */
+const ALONE = [
+  'test/metrics/tracing.test.ts',
+  'test/properties/state-machine.test.ts',
+  'test/simulation/guess-budget.test.ts',
+];
+
+const exclude = [
+  ...configDefaults.exclude,
+  ...(process.env['REQUIRE_SERVICES'] === '1' ? WITHOUT_STORE : []),
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: [
-      ...configDefaults.exclude,
-      ...(process.env['REQUIRE_SERVICES'] === '1' ? WITHOUT_STORE : []),
-    ],
     pool: 'forks',
     // Most of a test's time is spent waiting: two at a time, also where there are only two cores.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'together',
+          include: ['test/**/*.test.ts'],
+          exclude: [...exclude, ...ALONE],
+          // No module of the house keeps state, so files share what the first of them has loaded.
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: 'alone', include: ALONE, exclude } },
+    ],
   },
 });

@@ -7,6 +7,7 @@ import {
   codeExpired,
   type GuessKey,
   type GuessTarget,
+  guessSubjects,
   judgeCode,
   laneOf,
   lockBudgets,
@@ -159,9 +160,7 @@ async function runProof(
 ): Promise<ProofRow | undefined> {
   const now = statementNow;
   const key: GuessKey = { channel, lane: laneOf(target) };
-  const subjects = sql`select v.subject, v.charged from account cross join lateral (
-    values (uuid_send(account_id), ${guess.account.charged}::boolean),
-      (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
+  const subjects = sql`select v.* from account cross join ${guessSubjects(guess)}`;
   const alive: RawBuilder<boolean> =
     call.person === undefined
       ? sql<boolean>`a.account_id = ${accountId}::uuid and a.status = 'active'`

@@ -10,18 +10,18 @@ import {
 const CLAIM_LIFETIME = sql.raw(`interval '${CLAIM_LIFETIME_DAYS} days'`);
 
 /**
- * CTE body: the username of a new account, which counts as verified (A1). `by`: who chose it; one that was
- * generated may be changed once.
+ * CTE body: an identifier that a new account holds from its first moment, as `account_id` and `state`. `by`: what
+ * stands behind it. The username counts as verified (A1); one that was generated may be changed once.
  */
-export function insertUsername(
+export function insertProven(
   now: RawBuilder<Date>,
-  username: string,
+  held: { type: IdentifierType; value: string; by: 'sign_up' | 'generated' | 'code' },
   parts: { accountId: RawBuilder<unknown>; from: RawBuilder<unknown> },
-  by: 'sign_up' | 'generated' = 'sign_up',
 ): RawBuilder<unknown> {
   return sql`insert into identifiers (account_id, type, value, state, sign_in_enabled, proven_by, verified_at, created_at)
-    select ${parts.accountId}, 'username', ${username}::text, 'verified', true, ${by}::text, ${now}, ${now}
-    from ${parts.from}`;
+    select ${parts.accountId}, ${held.type}::text, ${held.value}::text, 'verified', true, ${held.by}::text, ${now}, ${now}
+    from ${parts.from}
+    returning account_id, state`;
 }
 
 /** An address that somebody claims. A claim reserves nothing (V6). */

@@ -32,7 +32,7 @@ export {
   type Claim,
   claimAddress,
   findHandle,
-  insertUsername,
+  insertProven,
   rivalClaims,
 } from './identifier-store.js';
 export { dueNote, insertNote, type Note, type NoteKind } from './notes.js';
@@ -42,9 +42,10 @@ export {
   contactsOf,
   draftNotices,
   insertNotices,
+  NOTICE_LIFETIME_SECONDS,
   type Notices,
 } from './notices.js';
-export { accountOfPhone, insertPhone, phoneSignsIn, provePhoneAgain } from './phone-store.js';
+export { accountOfPhone, phoneSignsIn, provePhoneAgain } from './phone-store.js';
 export { removeContact } from './remove-contact.js';
 export { type ResolveConfirmationDeps, resolveConfirmation } from './resolve-confirmation.js';
 export {

@@ -59,7 +59,7 @@ export interface Notices {
 }
 
 /** Queued messages may wait for a provider this long; the change stays worth telling. */
-const NOTICE_LIFETIME_SECONDS = 24 * 3600;
+export const NOTICE_LIFETIME_SECONDS = 24 * 3600;
 
 /** A notice to each of the contacts, as they were before the change: the replaced one is among them. */
 export function draftNotices<Kind extends NoticeKind>(

@@ -24,17 +24,6 @@ export function phoneSignsIn(own: RawBuilder<unknown>): RawBuilder<boolean> {
     or i.state = 'lapsed' and not i.kept_demoted and not ${hasWayIn(sql`a.has_password`, own)}))`;
 }
 
-/** CTE body: the number of a new account, proven by the code that it was made with. */
-export function insertPhone(
-  now: RawBuilder<Date>,
-  phone: string,
-  parts: { accountId: RawBuilder<unknown>; from: RawBuilder<unknown> },
-): RawBuilder<unknown> {
-  return sql`insert into identifiers (account_id, type, value, state, sign_in_enabled, proven_by, verified_at, created_at)
-    select ${parts.accountId}, 'phone', ${phone}::text, 'verified', true, 'code', ${now}, ${now} from ${parts.from}
-    returning account_id, state`;
-}
-
 /** CTE body: the number of the account of `from` (one row at most) is proven again, and signs in. */
 export function provePhoneAgain(
   now: RawBuilder<Date>,

@@ -249,6 +249,14 @@ export function accountSubject({
     : sql<Buffer>`uuid_send(${accountId}::uuid)`;
 }
 
+/** The rows that a guess may have been charged to, as `v (subject, charged)`, for a `from`. */
+export function guessSubjects(
+  guess: Pick<LiveChallenge, 'accountId' | 'addressSubject' | 'account' | 'address'>,
+): RawBuilder<unknown> {
+  return sql`(values (${accountSubject(guess)}, ${guess.account.charged}::boolean),
+    (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
+}
+
 function whichChallenge(target: GuessTarget): RawBuilder<boolean> {
   const byId = sql<boolean>`c.challenge_id = ${target.challengeId ?? null}::uuid`;
   const byAccount = sql<boolean>`c.account_id = ${target.accountId ?? null}::uuid`;

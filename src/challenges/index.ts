@@ -5,6 +5,7 @@ export {
   budgetsOfSend,
   chargeGuess,
   type GuessTarget,
+  guessSubjects,
   type LiveChallenge,
   openSlot,
   redeemChallenge,

@@ -5,8 +5,21 @@ import {
   openFlow,
   voidFlow,
 } from '../challenges/index.js';
+import { type Locale, parseLocale } from '../core/contact.js';
 import { ADMISSION, anonymousCharges, type Refusal } from '../throttling/index.js';
 import type { RpcCall } from './call-context.js';
+import { optionalUuid } from './parse.js';
+
+/** The fields that those requests have in common, to be parsed together with what each has of its own. */
+export function flowFields(
+  request: { readonly challengeId?: string | undefined; readonly locale?: string | undefined },
+  call: Pick<RpcCall, 'locale'>,
+) {
+  return {
+    challengeId: () => optionalUuid('challenge_id', request.challengeId),
+    locale: (): Locale => parseLocale('locale', request.locale) ?? call.locale,
+  };
+}
 
 /**
  * The steps that every anonymous request for a code shares, so that none of them can answer unlike the

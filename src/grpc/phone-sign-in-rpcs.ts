@@ -1,12 +1,12 @@
 import { type FlowRequest, type OpenFlowDeps, parseCode } from '../challenges/index.js';
-import { type Locale, type PhonePolicy, parseLocale, parsePhone } from '../core/contact.js';
+import { type Locale, type PhonePolicy, parsePhone } from '../core/contact.js';
 import { parseScope } from '../organizations/index.js';
 import { type CompletePhoneSignInDeps, completePhoneSignIn } from '../sign-in/index.js';
 import { rememberSource, type Throttle } from '../throttling/index.js';
 import { authRpc } from './auth-rpcs.js';
 import { toChallengeMessage } from './challenge-mapper.js';
-import { flowSteps } from './flow-steps.js';
-import { given, optionalUuid, together, uuid } from './parse.js';
+import { flowFields, flowSteps } from './flow-steps.js';
+import { given, together, uuid } from './parse.js';
 import { toTokenSetMessage } from './token-mapper.js';
 
 export interface PhoneSignInRpcDeps extends OpenFlowDeps, CompletePhoneSignInDeps {
@@ -29,8 +29,7 @@ export function phoneSignInRpcs(deps: PhoneSignInRpcDeps) {
         const region = given(request.region) ?? deps.defaultRegion;
         return together({
           phone: () => parsePhone('phone_number', request.phoneNumber, region, deps.phonePolicy),
-          challengeId: () => optionalUuid('challenge_id', request.challengeId),
-          locale: () => parseLocale('locale', request.locale) ?? call.locale,
+          ...flowFields(request, call),
         });
       },
       ...flowSteps(deps, signInFlow),

@@ -1,6 +1,6 @@
 import { Channel } from '../../generated/countersign/v1/challenge.js';
 import { type OpenFlowDeps, parseCode } from '../challenges/index.js';
-import { type PhonePolicy, parseLocale } from '../core/contact.js';
+import type { PhonePolicy } from '../core/contact.js';
 import { parseNewPassword } from '../passwords/index.js';
 import {
   type RecoveryPolicy,
@@ -15,8 +15,8 @@ import {
 import { rememberSource, type Throttle } from '../throttling/index.js';
 import { authRpc } from './auth-rpcs.js';
 import { toChallengeMessage } from './challenge-mapper.js';
-import { flowSteps } from './flow-steps.js';
-import { given, optionalUuid, together, uuid } from './parse.js';
+import { flowFields, flowSteps } from './flow-steps.js';
+import { given, together, uuid } from './parse.js';
 
 export interface RecoveryRpcDeps extends OpenFlowDeps, VerifyResetCodeDeps, ResetPasswordDeps {
   readonly recovery: RecoveryPolicy;
@@ -41,8 +41,7 @@ export function recoveryRpcs(deps: RecoveryRpcDeps) {
               region: given(request.region) ?? deps.defaultRegion,
               phone: deps.phonePolicy,
             }),
-          challengeId: () => optionalUuid('challenge_id', request.challengeId),
-          locale: () => parseLocale('locale', request.locale) ?? call.locale,
+          ...flowFields(request, call),
         }),
       ...flowSteps(deps, (request: ResetRequest) => resetFlow(deps.recovery, request), {
         channelIsTold,

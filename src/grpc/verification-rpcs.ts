@@ -18,7 +18,6 @@ import {
   type Locale,
   type PhonePolicy,
   parseEmail,
-  parseLocale,
   parsePhone,
 } from '../core/contact.js';
 import { fieldInvalid } from '../core/errors.js';
@@ -27,7 +26,7 @@ import { toIdentifierMessage } from './account-mapper.js';
 import { authRpc } from './auth-rpcs.js';
 import type { RpcCall } from './call-context.js';
 import { toChallengeMessage } from './challenge-mapper.js';
-import { flowSteps } from './flow-steps.js';
+import { flowFields, flowSteps } from './flow-steps.js';
 import { given, optionalUuid, together } from './parse.js';
 
 export interface VerificationRpcDeps
@@ -88,8 +87,7 @@ export function verificationRpcs(deps: VerificationRpcDeps) {
       parse: (request, call) =>
         together({
           email: () => parseEmail('email', request.email),
-          challengeId: () => optionalUuid('challenge_id', request.challengeId),
-          locale: () => parseLocale('locale', request.locale) ?? call.locale,
+          ...flowFields(request, call),
         }),
       ...flowSteps(deps, toConfirmationFlow),
       toResponse: (challenge) => ({ challenge: toChallengeMessage(challenge) }),

@@ -6,6 +6,7 @@ import {
   clearBudgets,
   codeExpired,
   type GuessKey,
+  guessSubjects,
   judgeFlow,
   lockBudgets,
   type ProvenCode,
@@ -70,9 +71,7 @@ async function issueToken(
 ): Promise<boolean> {
   const now = statementNow;
   const key: GuessKey = { channel: guess.channel, lane: 'anonymous' };
-  const subjects = sql`select v.subject, v.charged from account cross join lateral (
-    values (uuid_send(account_id), ${guess.account.charged}::boolean),
-      (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
+  const subjects = sql`select v.* from account cross join ${guessSubjects(guess)}`;
   const { rows } = await sql`
     with ${clockCte(deps.clock)},
     account as materialized (

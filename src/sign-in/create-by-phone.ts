@@ -3,15 +3,14 @@ import {
   accountOfPhone,
   generateUsername,
   insertAccount,
-  insertPhone,
-  insertUsername,
+  insertProven,
   rivalClaims,
 } from '../accounts/index.js';
 import { changeBy, insertChange, newAuditKey } from '../audit/index.js';
 import {
-  accountSubject,
   clearBudgets,
   codeExpired,
+  guessSubjects,
   lockBudgets,
   redeemChallenge,
 } from '../challenges/index.js';
@@ -89,13 +88,13 @@ function creation(
   const { organizationId, username } = draft;
   const accountId = sql`${draft.accountId}::uuid`;
   const made = sql`redeemed`;
+  const own = { accountId, from: made };
   const parts = insertAccount(
     now,
     { ...draft, password: undefined, displayName: '', locale: undefined },
     made,
   );
-  const subjects = sql`select * from (values (${accountSubject(guess)}, ${guess.account.charged}::boolean),
-    (${guess.addressSubject}::bytea, ${guess.address.charged}::boolean)) v (subject, charged)`;
+  const subjects = sql`select * from ${guessSubjects(guess)}`;
   return sql<CreationRow>`
     with ${clockCte(deps.clock)},
     free as materialized (select from t where not exists (${accountOfPhone(phone)})),
@@ -110,13 +109,13 @@ function creation(
     account as (${parts.account}),
     profile as (${parts.profile}),
     settings as (${parts.settings}),
-    username as (${insertUsername(now, username, { accountId, from: made }, 'generated')}),
-    proven as (${insertPhone(now, phone, { accountId, from: made })}),
+    username as (${insertProven(now, { type: 'username', value: username, by: 'generated' }, own)}),
+    proven as (${insertProven(now, { type: 'phone', value: phone, by: 'code' }, own)}),
     rivals as (${rivalClaims({ type: 'phone', value: phone })}),
     owner as (${insertRoleAssignment(
       now,
       { id: deps.random.id(), role: 'owner', organizationId },
-      { accountId, from: made },
+      own,
     )}),
     session as (${insertSession(now, session, deps.sessionLifetime, {
       accountId: sql`a.account_id`,

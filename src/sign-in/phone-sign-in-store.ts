@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import {
   accountOfPhone,
   insertNote,
+  NOTICE_LIFETIME_SECONDS,
   ownIdentifiers,
   phoneSignsIn,
   provePhoneAgain,
@@ -64,7 +65,6 @@ export interface OpenedByPhone {
 
 /** The codes that numbers sign in by are typed by people who are not signed in. */
 export const PHONE_KEY: GuessKey = { channel: 'sms', lane: 'anonymous' };
-const NOTE_LIFETIME_SECONDS = 24 * 3600;
 const now = statementNow;
 
 interface HolderRow extends ScopeRow {
@@ -91,7 +91,7 @@ export async function signInToHolder(
     to: proof.phone,
     locale: call.locale,
     variables: {},
-    lifetimeSeconds: NOTE_LIFETIME_SECONDS,
+    lifetimeSeconds: NOTICE_LIFETIME_SECONDS,
   });
   // Completed although the caller may have left: the code is used up, and the note is owed.
   const { rows } = await holderStatement(deps, call, proof, note).execute(deps.db);

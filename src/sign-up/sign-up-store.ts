@@ -4,7 +4,7 @@ import {
   claimAddress,
   type Identifier,
   insertAccount,
-  insertUsername,
+  insertProven,
   typeOfChannel,
 } from '../accounts/index.js';
 import { changeBy, insertChange } from '../audit/index.js';
@@ -80,6 +80,7 @@ export async function insertSignUp(
 ): Promise<SignUpDone | undefined> {
   const accountId = sql`${draft.accountId}::uuid`;
   const fresh = sql`fresh`;
+  const own = { accountId, from: fresh };
   const parts = insertAccount(
     now,
     { ...draft, password: draft.passwordHash, displayName: draft.displayName ?? '' },
@@ -105,11 +106,11 @@ export async function insertSignUp(
       draft.codes.map((code) => codeSteps(deps, code)),
       sql` `,
     )}
-    username as (${insertUsername(now, draft.username, { accountId, from: fresh })}),
+    username as (${insertProven(now, { type: 'username', value: draft.username, by: 'sign_up' }, own)}),
     owner as (${insertRoleAssignment(
       now,
       { id: deps.random.id(), role: 'owner', organizationId: draft.organizationId },
-      { accountId, from: fresh },
+      own,
     )}),
     session as (${insertSession(now, draft.session, deps.sessionLifetime, {
       accountId: sql`a.account_id`,

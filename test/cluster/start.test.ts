@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it, onTestFinished } from 'vitest';
-import { compiledProgram } from '../resilience/compiled-program.js';
+import { compiledProgram } from '../support/compiled-program.js';
 
 it('a worker that refuses its configuration ends, and keeps no place among the others', async () => {
   // As `node:cluster` starts one: by a newer build in the same folder, which wants something else.

@@ -43,8 +43,12 @@ const OTHER: Rules = {
 const RUNS = Number(process.env['PROPERTY_RUNS'] ?? '12');
 const SEED = Number(process.env['PROPERTY_SEED'] ?? Date.now() % 1_000_000);
 const SCENES = 48;
+/** For the runs and, after a failure, for shrinking it: the smallest found by then is told. */
+const LIMIT_MS = 120_000 + RUNS * 5_000;
 
 let runs = 0;
+/** What the latest sequence has done so far: all there is to tell of one that never ends. */
+let latest: readonly string[] = [];
 
 async function playThrough(world: World, begin: readonly number[], sequence: readonly Step[]) {
   runs += 1;
@@ -64,6 +68,7 @@ async function playThrough(world: World, begin: readonly number[], sequence: rea
     tally: tallies,
     rows: [],
   };
+  latest = stage.script;
   try {
     for (const [who, kind] of begin.entries())
       for (const step of beginningOf(who, kind)) await play(stage, step);
@@ -86,14 +91,25 @@ for (const rules of [USUAL, OTHER]) {
       await world[Symbol.asyncDispose]();
     });
 
-    it('holds its invariants through whatever happens', { timeout: 600_000 }, async () => {
+    it('holds its invariants through whatever happens', { timeout: 2 * LIMIT_MS }, async () => {
       const before = runs;
-      await fc.assert(
-        fc.asyncProperty(beginnings, sequences(SCENES), (begin, scenes) =>
-          playThrough(world, begin, scenes.flat()),
-        ),
-        { numRuns: RUNS, seed: SEED, endOnFailure: process.env['PROPERTY_SHRINK'] === 'off' },
-      );
+      console.log(`PROPERTY_SEED=${SEED} PROPERTY_RUNS=${RUNS}`);
+      await fc
+        .assert(
+          fc.asyncProperty(beginnings, sequences(SCENES), (begin, scenes) =>
+            playThrough(world, begin, scenes.flat()),
+          ),
+          {
+            numRuns: RUNS,
+            seed: SEED,
+            endOnFailure: process.env['PROPERTY_SHRINK'] === 'off',
+            interruptAfterTimeLimit: LIMIT_MS,
+            markInterruptAsFailure: true,
+          },
+        )
+        .catch((error: unknown) => {
+          throw new Error(`the latest steps:\n${latest.slice(-20).join('\n')}`, { cause: error });
+        });
       expect(runs - before).toBe(RUNS);
     });
   });

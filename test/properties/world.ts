@@ -68,7 +68,7 @@ export async function openWorld(database: TestDatabase, rules: Rules): Promise<W
     async arrivals() {
       const until = Date.now() + PATIENCE_MS;
       while (await isBusy(app.db)) {
-        if (Date.now() > until) throw new Error('a message is on its way for too long');
+        if (Date.now() > until) throw new Error(`on its way for too long: ${await lose(app.db)}`);
         await pause(1);
       }
       const arrived = app.mailbox.messages.slice(seen);
@@ -114,6 +114,13 @@ function settingsOf(rules: Rules): Record<string, string> {
 async function isBusy(db: Db): Promise<boolean> {
   const { rows } = await sql`select 1 from outbox where state = 'queued' limit 1`.execute(db);
   return rows.length > 0;
+}
+
+/** Takes what is on its way out of the world, so that nobody else waits for it, and says what it was. */
+async function lose(db: Db): Promise<string> {
+  const { rows } = await sql`delete from outbox where state = 'queued'
+    returning kind, channel, attempts, last_error, due_at, expires_at, created_at`.execute(db);
+  return JSON.stringify(rows);
 }
 
 async function readRows(

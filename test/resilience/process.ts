@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compiledProgram } from './compiled-program.js';
+import { compiledProgram } from '../support/compiled-program.js';
 
 export interface RunningProgram {
   readonly pid: number;

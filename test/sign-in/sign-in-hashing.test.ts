@@ -15,7 +15,7 @@ import {
   type CountersignError,
   createCountersignClient,
 } from '../../src/client/index.js';
-import { compiledProgram } from '../resilience/compiled-program.js';
+import { compiledProgram } from '../support/compiled-program.js';
 import { testDatabase } from '../support/databases.js';
 import { PASSWORD, signUp, unique } from '../support/people.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';

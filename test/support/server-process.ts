@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { type AuthClient, createCountersignClient } from '../../src/client/index.js';
-
-const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+import { compiledProgram } from './compiled-program.js';
 
 export interface ServerProcessOptions {
   readonly databaseUrl: string;
@@ -53,7 +51,7 @@ const KEPT_TEXT = 1024 * 1024;
 
 /** Resolves when the process listens; rejects, with what it said, when it ends before that. */
 export async function startServerProcess(options: ServerProcessOptions): Promise<ServerProcess> {
-  const child = spawn(process.execPath, ['--import', 'tsx', program, 'serve'], {
+  const child = spawn(process.execPath, [await compiledProgram(), 'serve'], {
     env: environment(options),
     stdio: ['ignore', 'pipe', 'pipe'],
   });

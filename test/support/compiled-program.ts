@@ -13,16 +13,23 @@ const cache = join(root, 'node_modules', '.cache', 'countersign-program');
 const SOURCES = ['src', 'generated', 'migrations'];
 const LEFT_OVER_MS = 2 * 60 * 60 * 1000;
 
+let program: Promise<string> | undefined;
+
 /**
  * Path of the program, compiled from the sources as they are now. Tests that start processes by the
  * dozen use it: it starts three times as fast as through a loader, and is what `npm start` runs.
  * Compiled once per state of the sources; `dist` is never touched.
  */
-export async function compiledProgram(): Promise<string> {
-  const folder = join(cache, await checksum());
-  const program = join(folder, 'src', 'main.js');
-  if (!existsSync(program)) await compile(folder);
+export function compiledProgram(): Promise<string> {
+  program ??= compileSources();
   return program;
+}
+
+async function compileSources(): Promise<string> {
+  const folder = join(cache, await checksum());
+  const main = join(folder, 'src', 'main.js');
+  if (!existsSync(main)) await compile(folder);
+  return main;
 }
 
 async function compile(folder: string): Promise<void> {
