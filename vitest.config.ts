@@ -43,8 +43,8 @@ const exclude = [
 export default defineConfig({
   test: {
     pool: 'forks',
-    // Most of a test's time is spent waiting: two at a time, also where there are only two cores.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Much of a test's time is spent waiting: three at a time, also where there are only two cores.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     testTimeout: 20_000,
     hookTimeout: 60_000,
     projects: [
