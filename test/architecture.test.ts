@@ -171,6 +171,10 @@ describe('every source file', () => {
     );
   });
 
+  it('keeps no variable from one call to the next: tests share what they have loaded', () => {
+    expect(filesWith(/^(export\s+)?(let|var)\b/m)).toEqual([]);
+  });
+
   it('stays under 400 lines', () => {
     const long = sources.filter(({ text }) => text.split('\n').length > 400);
     expect(long.map(({ path }) => path)).toEqual([]);
@@ -182,6 +186,20 @@ describe('every source file', () => {
       (path) => !/^src(\/[a-z0-9]+(-[a-z0-9]+)*)+(\.tables)?\.[jt]s$/.test(path),
     );
     expect(odd).toEqual([]);
+  });
+});
+
+describe('every test file', () => {
+  it('that replaces a module is run alone (vitest.config.ts)', () => {
+    const config = readFileSync(join(root, 'vitest.config.ts'), 'utf8');
+    const alone = new Set(
+      /^const ALONE = \[$([\s\S]*?)^\];$/m.exec(config)?.[1]?.match(/test\/[^']+/g),
+    );
+    const replacing = readSources('test').filter(({ text }) =>
+      /^\s*vi\.(do)?[mM]ock\(/m.test(text),
+    );
+    expect(replacing).not.toEqual([]);
+    expect(replacing.map(({ path }) => path).filter((path) => !alone.has(path))).toEqual([]);
   });
 });
 
