@@ -67,8 +67,9 @@ export function codeFlow(context: FloorContext, flow: 'phoneSignIn' | 'recovery'
       );
       const [opened] = rows;
       if (opened === undefined) return undefined;
-      // After the answer, as the product. What fails here ends the process: no round goes on without.
-      void deliver(known);
+      // After the answer and a pause, as the product. What fails here ends the process: no round goes on without.
+      const { requestPauseLeastMs: least, requestPauseMostMs: most } = DEFAULT_LIMITS;
+      setTimeout(() => void deliver(known), least + Math.random() * (most - least));
       return {
         challengeId,
         channel: Channel.SMS,

@@ -132,7 +132,7 @@ function prepareFlow(deps: OpenFlowDeps, call: Call, request: FlowRequest): Prep
     candidateId,
     addressSubject: flowSubject(deps.budgetSecret, typed),
     typedSealed: sealDestination(deps, undefined, channel, typed.value),
-    noCode: deps.random.bytes(HASH_BYTES),
+    noCode: deps.random.nonce(HASH_BYTES),
     again: challengeId === undefined ? fresh : message(challengeId),
     fresh,
   };

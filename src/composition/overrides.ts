@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.js';
 import type { Random } from '../core/ids.js';
 import type { Logger } from '../core/logger.js';
 import type { Database } from '../db/index.js';
-import type { Transports } from '../delivery/index.js';
+import type { DeliveryLimits, Transports } from '../delivery/index.js';
 import type { Metrics } from '../metrics/index.js';
 import type { PasswordHasher } from '../passwords/index.js';
 
@@ -13,6 +13,7 @@ export interface Overrides {
   readonly database?: Database;
   readonly transports?: Transports;
   readonly hasher?: PasswordHasher;
+  readonly delivery?: Partial<DeliveryLimits>;
   /** What `/metrics` shows, where this is one of several processes behind the same port. */
   readonly scrape?: (own: Metrics) => Promise<string>;
 }

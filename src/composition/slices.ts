@@ -22,7 +22,7 @@ import {
   createSigningKeys,
 } from '../sessions/index.js';
 import { CLOSE_MS } from './close-bounds.js';
-import type { Common } from './overrides.js';
+import type { Common, Overrides } from './overrides.js';
 import { createResolver } from './resolver.js';
 import type { Stores } from './stores.js';
 
@@ -32,7 +32,7 @@ export type Slices = Awaited<ReturnType<typeof openSlices>>;
 export async function openSlices(
   config: Config,
   { common, throttles, metrics }: Stores,
-  given: { keys: Keys; transports: Transports; hasher?: PasswordHasher },
+  given: { keys: Keys; transports: Transports } & Pick<Overrides, 'hasher' | 'delivery'>,
   stack: Lifetime,
 ) {
   const { keys, transports } = given;
@@ -50,7 +50,13 @@ export async function openSlices(
   const policies = policiesOf(config, handles);
   const resolve = createResolver({ ...common, ...codes, ...policies, throttle: throttles.shared });
   const outbox = stack.use(
-    createOutbox({ ...sealing, transports, resolve, observer: metrics.delivery }),
+    createOutbox({
+      ...sealing,
+      transports,
+      resolve,
+      observer: metrics.delivery,
+      limits: given.delivery ?? {},
+    }),
   );
   const audit = stack.use(createAccessLog(sealing));
   stack.stage('background work', CLOSE_MS.background);

@@ -7,6 +7,9 @@ export interface DeliveryLimits {
   readonly queue: number;
   /** For one send. Well below the lease: see `LEASE_SECONDS`. */
   readonly sendTimeoutMs: number;
+  /** An anonymous request is resolved so long after its call at the least, and at the most (`held-requests.ts`). */
+  readonly requestPauseLeastMs: number;
+  readonly requestPauseMostMs: number;
   /** Results written by one statement, and how long the first of them waits for others. */
   readonly batch: number;
   readonly lingerMs: number;
@@ -25,6 +28,8 @@ export const DEFAULT_LIMITS: DeliveryLimits = {
   concurrency: 16,
   queue: 2_000,
   sendTimeoutMs: 10_000,
+  requestPauseLeastMs: 25,
+  requestPauseMostMs: 125,
   batch: 200,
   lingerMs: 50,
   results: 20_000,

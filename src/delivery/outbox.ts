@@ -7,6 +7,7 @@ import type { Logger } from '../core/logger.js';
 import { originOfWork } from '../core/tracing.js';
 import { type Db, sqlNow } from '../db/index.js';
 import { errorCode } from './error-code.js';
+import { createHeldRequests } from './held-requests.js';
 import { LEASE_SECONDS, monotonicMs } from './lease.js';
 import { checkLimits, DEFAULT_LIMITS, type DeliveryLimits } from './limits.js';
 import { type DeliveryObserver, nobody } from './observer.js';
@@ -14,7 +15,7 @@ import { expireMessages, oldestUnsent, type TakenMessage, takeOverdue } from './
 import { type Payload, type PreparedMessage, sealPayload, unsealPayload } from './payload.js';
 import type { ResolveRequest } from './request.js';
 import { createResultWriter, type ResultWriter } from './result-writer.js';
-import { createSender, type Sender, type Transports } from './sender.js';
+import { createSender, type Entry, type Sender, type Transports } from './sender.js';
 
 export interface OutboxDeps {
   readonly db: Db;
@@ -39,7 +40,8 @@ export interface OutboxFigures {
 /**
  * Messages on their way. Use-cases `prepare` one, insert it with the change it tells of
  * (`insertMessage`), and `dispatch` it after the commit. What an anonymous call asks for is queued as a
- * request, and resolved to a message, or to none, at the moment of sending; at each attempt anew.
+ * request, and resolved to a message, or to none, at the moment of sending; at each attempt anew. The first
+ * attempt is a moment after the call, drawn at random: nothing of it may be felt in the answer (rule 9).
  *
  * ```mermaid
  * stateDiagram-v2
@@ -65,7 +67,7 @@ export interface Outbox extends AsyncDisposable {
   /** Tells the observer how old the oldest unsent message is, unless it was told a moment ago. */
   measure(): Promise<void>;
   figures(): OutboxFigures;
-  /** Resolves when what this process holds is sent or failed, and the rows say so. */
+  /** Sends what this process holds, and resolves when it is sent or failed, and the rows say so. */
   settled(): Promise<void>;
 }
 
@@ -81,10 +83,21 @@ export function createOutbox(deps: OutboxDeps): Outbox {
   const sending = { transports, resolve, results, clock, log, limits, backoff, observer };
   const sender = createSender(sending);
   const recovery = { ...deps, limits, ring, results, sender, backoff };
+  const enqueue = (entries: readonly Entry[], to: (entry: Entry) => boolean): void => {
+    const leftOver = entries.filter((entry) => !to(entry));
+    if (leftOver.length === 0) return;
+    log.warn({ messages: leftOver.length }, 'sender queue is full: left to recovery');
+  };
+  const held = createHeldRequests({
+    random,
+    limits,
+    pass: (entry) => enqueue([entry], sender.enqueue),
+  });
   let measuredAt = Number.NEGATIVE_INFINITY;
   let closed = false;
 
   const settled = async (): Promise<void> => {
+    held.release();
     await sender.settled();
     await results.settled();
   };
@@ -97,10 +110,9 @@ export function createOutbox(deps: OutboxDeps): Outbox {
     },
     dispatch(prepared) {
       if (closed) return;
-      const leftOver = prepared.filter((message) => !sender.enqueue(toEntry(message)));
-      if (leftOver.length > 0) {
-        log.warn({ messages: leftOver.length }, 'sender queue is full: left to recovery');
-      }
+      enqueue(prepared.map(toEntry), (entry) =>
+        'to' in entry.message ? sender.enqueue(entry) : held.hold(entry),
+      );
     },
     recover: () => (closed ? Promise.resolve(0) : recover(recovery)),
     async expire() {
@@ -115,7 +127,7 @@ export function createOutbox(deps: OutboxDeps): Outbox {
       measuredAt = now;
     },
     figures() {
-      const waiting = sender.waiting();
+      const waiting = [...held.waiting(), ...sender.waiting()];
       const first = Math.min(...waiting.map(({ queuedAt }) => queuedAt));
       return {
         queued: waiting.length,
@@ -137,7 +149,7 @@ export function createOutbox(deps: OutboxDeps): Outbox {
   };
 }
 
-function toEntry({ id, message, at, preparedAt }: PreparedMessage<Payload>) {
+function toEntry({ id, message, at, preparedAt }: PreparedMessage<Payload>): Entry {
   return {
     id,
     message,

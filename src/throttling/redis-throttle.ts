@@ -1,4 +1,4 @@
-import type { Cluster, Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Clock } from '../core/clock.js';
 import { type BlockCache, createBlockCache } from './block-cache.js';
@@ -133,8 +133,12 @@ export function createRedisThrottle(deps: RedisThrottleDeps): Throttle {
   return createThrottle(deps, {
     knownWaits: (tickets) => tickets.flatMap((ticket) => freshWaits(blocks, ticket, now())),
     charge: async (tickets) => {
-      shares.flush();
-      const replies = await Promise.all(tickets.map(charge));
+      const replies = await Promise.all(
+        inOneWrite(deps.redis, () => {
+          shares.flush();
+          return tickets.map(charge);
+        }),
+      );
       reportInsurance(replies.some(({ result }) => insured.has(result)));
       return tickets.map((ticket, i) => judge(ticket, replyAt(replies, i)));
     },
@@ -181,6 +185,21 @@ function redisLimiter(
     rejectIfRedisNotReady: true,
     insuranceLimiter,
   });
+}
+
+/**
+ * Commands that are sent together leave together: each write of its own would cost a system call here and a
+ * waking-up there. A client that is not connected has no socket, and refuses what it is asked to send.
+ */
+function inOneWrite<T>(redis: Redis | Cluster, send: () => T): T {
+  const clients = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  const sockets = clients.flatMap(({ stream }: { stream?: Redis['stream'] }) => stream ?? []);
+  for (const socket of sockets) socket.cork();
+  try {
+    return send();
+  } finally {
+    for (const socket of sockets) socket.uncork();
+  }
 }
 
 /** The library refuses by rejecting with a result that is no Error; only real errors stay rejections. */

@@ -1,6 +1,7 @@
 import { mac } from '../core/keys.js';
 import { rateLimited } from './errors.js';
-import type { Limiter, LimiterName, Limits } from './limits.js';
+import type { KeyedBy, Limiter, LimiterName, Limits } from './limits.js';
+import { makeRoom } from './make-room.js';
 import type { ThrottleObserver } from './throttle-observer.js';
 
 export interface Charge {
@@ -98,10 +99,11 @@ export interface ThrottleDeps {
 
 /** The rules that both stores share. */
 export function createThrottle(deps: ThrottleDeps, store: ThrottleStore): Throttle {
-  const { limits, key, observer } = deps;
+  const { key, observer } = deps;
+  const counterId = key === undefined ? inClear : hashed(key);
   const tryConsume = async (charges: readonly Charge[]): Promise<Verdict> => {
     if (charges.length === 0) return { admitted: true, receipt: nothingCharged };
-    const tickets = charges.map((charge) => ticket(limits, charge, key));
+    const tickets = charges.map((charge) => ticket(deps, charge, counterId));
     const known = store.knownWaits(tickets);
     for (const { limiter } of known) observer?.decided(limiter.name, 'refused');
     if (known.length > 0) return refusal(known);
@@ -152,15 +154,40 @@ const ID_BYTES = 16;
 /** 72 bits: a source is looked for among the few of one address. */
 const SOURCE_BYTES = 9;
 
-function ticket(limits: Limits, charge: Charge, secret: Buffer | undefined): Ticket {
+/** What a store knows a charge by. */
+type CounterId = (limiter: Limiter, key: string) => string;
+
+/** Counts in memory are kept apart for each limiter: there the key alone will do. */
+const inClear: CounterId = (_limiter, key) => key;
+
+/** Of nobody: that such a hash was made before tells a stranger nothing about anybody. */
+const NOBODYS: ReadonlySet<KeyedBy> = new Set(['everyone', 'country', 'caller and RPC']);
+const MAX_KEPT = 10_000;
+
+/** The limiter is hashed too, so that rows of one source or address cannot be joined. */
+function hashed(secret: Buffer): CounterId {
+  const kept = new Map<string, string>();
+  return ({ name, keyedBy }, key) => {
+    if (!NOBODYS.has(keyedBy)) return idOf(secret, ID_BYTES, name, key);
+    const whole = `${name} ${key}`;
+    const known = kept.get(whole);
+    if (known !== undefined) return known;
+    makeRoom(kept, MAX_KEPT);
+    const made = idOf(secret, ID_BYTES, name, key);
+    kept.set(whole, made);
+    return made;
+  };
+}
+
+function ticket(
+  { limits, key: secret }: ThrottleDeps,
+  charge: Charge,
+  counterId: CounterId,
+): Ticket {
   const limiter = limits[charge.limiter];
   const { key, source } = charge;
   if (limiter.knownShare === undefined) {
-    const counted = limiter.keyedBy === 'everyone' ? '' : key;
-    // Counts in memory are kept apart for each limiter: there the key alone will do.
-    if (secret === undefined) return { limiter, id: counted };
-    // The limiter is hashed too, so that rows of one source or address cannot be joined.
-    return { limiter, id: idOf(secret, ID_BYTES, limiter.name, counted) };
+    return { limiter, id: counterId(limiter, limiter.keyedBy === 'everyone' ? '' : key) };
   }
   const id = addressId(secret, key);
   if (source === undefined) return { limiter, id };

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type DeliveryRequest,
   LEASE_SECONDS,
@@ -69,6 +69,49 @@ eachDatabase('requests in the outbox', (database) => {
       state: 'sent',
       payload_sealed: null,
       finished_at: expect.any(Date),
+    });
+  });
+
+  describe('begins on none in the moment of its call (rule 9)', () => {
+    afterEach(() => vi.useRealTimers());
+
+    it('but on each after a pause of its own, of 25 to 125 ms', async () => {
+      const { outbox, asked } = resolving(async () => undefined, { concurrency: 50 });
+      await using _ = outbox;
+      const prepared = [];
+      for (let n = 0; n < 50; n += 1) prepared.push(await queue(outbox));
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      outbox.dispatch(prepared);
+      const begun: number[] = [];
+      for (let ms = 0; ms < 126; ms += 1) {
+        begun.push(asked.length);
+        vi.advanceTimersByTime(1);
+      }
+      expect(begun[24]).toBe(0);
+      // Drawn, and not the same for all.
+      expect(begun[75]).toBeGreaterThan(5);
+      expect(begun[75]).toBeLessThan(45);
+      expect(asked).toHaveLength(50);
+      vi.useRealTimers();
+      await outbox.settled();
+      expect(outbox.figures().queued).toBe(0);
+    });
+
+    it('and holds no more than may wait: the rest is left to its row', async () => {
+      const { outbox, asked } = resolving(async () => undefined, { queue: 2 });
+      await using _ = outbox;
+      const prepared = [await queue(outbox), await queue(outbox), await queue(outbox)];
+      outbox.dispatch(prepared);
+      expect(outbox.figures().queued).toBe(2);
+      await outbox.settled();
+      expect(asked).toHaveLength(2);
+    });
+
+    it('and is not late for its own end', async () => {
+      const { outbox, asked } = resolving(async () => undefined, { requestPauseLeastMs: 60_000 });
+      outbox.dispatch([await queue(outbox)]);
+      await outbox[Symbol.asyncDispose]();
+      expect(asked).toHaveLength(1);
     });
   });
 

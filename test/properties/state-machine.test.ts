@@ -17,12 +17,6 @@ vi.mock('../../src/challenges/code.js', async (original) => {
   return { ...code, codeMatches };
 });
 
-vi.mock('../../src/delivery/limits.js', async (original) => {
-  const limits = await original<typeof import('../../src/delivery/limits.js')>();
-  // Each step waits until its messages are known to be sent.
-  return { ...limits, DEFAULT_LIMITS: { ...limits.DEFAULT_LIMITS, lingerMs: 1 } };
-});
-
 const USUAL: Rules = {
   collision: 'refuse',
   delivery: 'typed',

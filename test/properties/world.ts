@@ -58,7 +58,12 @@ const PATIENCE_MS = 20_000;
 const WIDE = '1000000000/1h';
 
 export async function openWorld(database: TestDatabase, rules: Rules): Promise<World> {
-  const app = await startTestApp({ database, env: settingsOf(rules) });
+  const app = await startTestApp({
+    database,
+    env: settingsOf(rules),
+    // Each step waits until its messages are known to be sent.
+    delivery: { lingerMs: 1 },
+  });
   const sweeps = createSweeps(silentLog);
   let seen = 0;
   return {

@@ -10,6 +10,7 @@ import {
 import { type Config, loadConfig } from '../../src/config/index.js';
 import type { Logger } from '../../src/core/logger.js';
 import { type Db, openDatabase } from '../../src/db/index.js';
+import type { DeliveryLimits } from '../../src/delivery/index.js';
 import { type CheapHasher, createCheapHasher } from './cheap-hasher.js';
 import { silentLog, type TestDatabase, testDatabase } from './databases.js';
 import { createMailbox, type Mailbox } from './mailbox.js';
@@ -27,6 +28,8 @@ export interface TestAppOptions {
   /** `real`: Argon2id as configured. Absent: a cheap one, which counts what it is asked. */
   readonly hasher?: CheapHasher | 'real';
   readonly log?: Logger;
+  /** Absent: as they are, but anonymous requests are resolved at once. */
+  readonly delivery?: Partial<DeliveryLimits>;
   /** Sent with every call of `auth`. */
   readonly callerKey?: string;
 }
@@ -67,6 +70,7 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     clock,
     database,
     transports: mailbox.transports,
+    delivery: { requestPauseLeastMs: 0, requestPauseMostMs: 0, ...options.delivery },
     ...(options.hasher === 'real' ? {} : { hasher }),
   });
   const clients: CountersignClient[] = [];
