@@ -16,6 +16,7 @@ import { hashPassword, PASSWORD } from '../bench/support/password.js';
 import { proveNumbers, seedPeople } from '../bench/support/people.js';
 import { makeProductSchema } from '../bench/support/product-schema.js';
 import { temporaryFolder } from '../bench/support/program.js';
+import { chargesOf } from '../bench/support/record-charges.js';
 import { recordTemplates } from '../bench/support/record-templates.js';
 import { createDatabase, redisKeys } from '../bench/support/services.js';
 import { templateOf } from '../bench/support/template-of.js';
@@ -340,6 +341,34 @@ describe('a template', () => {
     expect(() => templateOf('x', sample('ann', 'red'), sample('bob', 'blue'))).toThrow(
       'x: $2 differs from person to person',
     );
+  });
+});
+
+describe('charges of two people', () => {
+  const script = (id: string, counter: string, window = '60') => [
+    ['sha', '2', `run:c:{${id}}`, `run:${counter}`, '1700000000000', window],
+  ];
+  const [ann, bob] = ['a'.repeat(22), 'b'.repeat(22)];
+
+  it('differ in hashes and the time alone, and equal hashes stay equal', () => {
+    const { commands } = chargesOf('run:', script(ann, `d:${ann}`), script(bob, `d:${bob}`));
+    const hash = { hash: 0, length: 22 };
+    expect(commands[0]?.map(({ isKey, parts }) => [isKey, ...parts.filter(Boolean)])).toEqual([
+      [false, 'sha'],
+      [false, '2'],
+      [true, 'c', ':', '{', hash, '}'],
+      [true, 'd', ':', hash],
+      [false, '1700000000000'],
+      [false, '60'],
+    ]);
+  });
+
+  it('are refused where they differ in more, or where there are none', () => {
+    const one = script(ann, 'd');
+    expect(() => chargesOf('run:', one, script(bob, 'd', '3600'))).toThrow('more than a hash');
+    expect(() => chargesOf('other:', one, one)).toThrow('without the prefix');
+    expect(() => chargesOf('run:', one, [...one, ...one])).toThrow('charged differently');
+    expect(() => chargesOf('run:', [], [])).toThrow('not at all');
   });
 });
 

@@ -1,5 +1,5 @@
 /**
- * An anonymous request for a code, and the code that comes back: Redis 1, PostgreSQL 1 and 2. In between,
+ * An anonymous request for a code, and the code that comes back: Redis 1 (all charges), PostgreSQL 1 and 2. In between,
  * when the request is answered, what the product's sender does: PostgreSQL 2 to learn what is due and to
  * issue its code, the line of the message, and one statement that marks all messages of a moment as sent.
  * All are the product's statements on its schema. What must be sealed is random, or plain and as long.
@@ -10,6 +10,7 @@ import {
   Channel,
 } from '../../generated/countersign/v1/challenge.js';
 import { DEFAULT_LIMITS } from '../../src/delivery/limits.js';
+import { charging } from './charges.js';
 import {
   drawCode,
   hashOfCode,
@@ -49,7 +50,8 @@ const HASH_BYTES = 32;
 
 export function codeFlow(context: FloorContext, flow: 'phoneSignIn' | 'recovery') {
   const { [flow]: statements, destinationBytes } = readTemplates(context.templates);
-  const { pool, redis, redisPrefix } = context;
+  const { pool } = context;
+  const charge = charging(context, statements.charges);
   const deliver = delivering(context, statements, destinationBytes);
   const request = statementOf(statements.request);
   const [count, redeem] = statements.complete.map(statementOf);
@@ -58,7 +60,7 @@ export function codeFlow(context: FloorContext, flow: 'phoneSignIn' | 'recovery'
     redeem,
 
     async request(phone: string): Promise<ChallengeMessage | undefined> {
-      await redis.incr(`${redisPrefix}${phone}`);
+      await charge();
       const challengeId = randomUUID();
       const messageId = uuid7();
       const known = { phone, challengeId, messageId, addressSubject: mac(phone) };

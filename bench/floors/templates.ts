@@ -1,6 +1,7 @@
 /** Statements as the product sends them, with places for the values of a call. As JSON between processes. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { ChargesTemplate } from './charges.js';
 
 export type Fixed = string | number | boolean | null;
 type Json = Fixed | readonly Fixed[];
@@ -27,6 +28,8 @@ export interface Template {
 
 /** An anonymous flow: what its two calls send, and what the sender of messages does in between. */
 export interface FlowTemplates {
+  /** Of the request; the call that completes the flow is counted in the process. */
+  readonly charges: ChargesTemplate;
   readonly request: Template;
   /** What is due, read; and its code, issued. */
   readonly resolve: readonly [Template, Template];

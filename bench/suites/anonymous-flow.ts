@@ -42,11 +42,13 @@ export function flowSuite(
     section: (data) =>
       [
         ...about,
-        'Three statements and one Redis command for the two calls; between them, when the request is answered, two statements',
+        'Three statements and one trip to Redis for the two calls; between them, when the request is answered, two statements',
         'of the sender, which reads what is due and issues the code, and a share of a third, which marks all messages of a',
         'twentieth of a second as sent.',
         '',
         AS_SENT,
+        'What the request is charged to in Redis is recorded and sent too: the same scripts, on keys like the product’s, in one',
+        'write, since the goal asks for the same input and output on both sides.',
         "The sender's statements are among those that the floor sends, when they are due and in batches as ours; it pauses",
         'before them as the sender does (25 to 125 ms, [decision 0026](decisions/0026-a-pause-before-resolving.md)), and has',
         'no lanes, leases or retries.',

@@ -5,12 +5,14 @@ import { recordStatements, type SentStatement } from '../../test/plans/statement
 import { eventually } from '../../test/resilience/eventually.js';
 import type { FlowTemplates } from '../floors/templates.js';
 import type { Ended } from '../scenarios/scenario.js';
+import { chargesOf, recordScripts, type SentScript } from './record-charges.js';
 import { answerOf, challengeOf, type Door, is, listen, ofChallenge } from './recorded-call.js';
 import { type Sample, templateOf } from './template-of.js';
 
 /** By the names of `FlowTemplates`. */
 export interface FlowWalk {
   readonly request: Sample;
+  readonly charges: readonly SentScript[];
   readonly resolve: readonly [Sample, Sample];
   readonly finish: Sample;
   readonly complete: readonly [Sample, Sample];
@@ -29,7 +31,9 @@ export async function walkFlow<Completed>(
   flow: Flow<Completed>,
 ): Promise<FlowWalk> {
   await nothingQueued(door.databaseUrl);
+  using recording = recordScripts();
   const { challengeId, request, read, issue, finish } = await listenToSending(flow);
+  const charges = [...recording.scripts];
   const row = await challengeOf(door.databaseUrl, challengeId);
   const code = door.mailbox.codeFor(phone);
   const completed = await listen(2, () => flow.complete(challengeId, code));
@@ -48,6 +52,7 @@ export async function walkFlow<Completed>(
   const sample = (statement: SentStatement): Sample => ({ statement, known });
   return {
     request: sample(request),
+    charges,
     resolve: [sample(read), sample(issue)],
     finish: sample(finish),
     complete: [sample(count), sample(redeem)],
@@ -92,10 +97,16 @@ const isOneId = (value: unknown): boolean =>
 const isIn = ({ values }: SentStatement, value: unknown): boolean =>
   Buffer.isBuffer(value) && values.some((one) => Buffer.isBuffer(one) && one.equals(value));
 
-export function flowTemplatesOf(name: string, one: FlowWalk, other: FlowWalk): FlowTemplates {
+export function flowTemplatesOf(
+  name: string,
+  one: FlowWalk,
+  other: FlowWalk,
+  redisPrefix: string,
+): FlowTemplates {
   const pair = (step: string, ours: Sample, theirs: Sample) =>
     templateOf(`${name} ${step}`, ours, theirs);
   return {
+    charges: chargesOf(redisPrefix, one.charges, other.charges),
     request: pair('request', one.request, other.request),
     resolve: [
       pair('read', one.resolve[0], other.resolve[0]),

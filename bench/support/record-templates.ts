@@ -82,8 +82,8 @@ export async function recordTemplates(): Promise<Templates> {
     send: [send],
     confirm: [count, redeem],
     refresh: [refresh],
-    phoneSignIn: flowTemplatesOf('phone sign-in', one.phoneSignIn, other.phoneSignIn),
-    recovery: flowTemplatesOf('recovery', one.recovery, other.recovery),
+    phoneSignIn: flowTemplatesOf('phone sign-in', one.phoneSignIn, other.phoneSignIn, redis.prefix),
+    recovery: flowTemplatesOf('recovery', one.recovery, other.recovery, redis.prefix),
     destinationBytes: one.destinationBytes,
   };
 }
@@ -96,7 +96,7 @@ async function walk(door: Door, person: SeededPerson, generation: number): Promi
     return {
       ...(await walkPhoneCode(door, person, client, metadata)),
       // By the number that is proven now.
-      ...(await walkFlows(door, person, client)),
+      ...(await walkFlows(door, person, generation, client)),
       refresh: await walkRefresh(person, generation, client, metadata),
     };
   } finally {
@@ -139,9 +139,11 @@ async function walkPhoneCode(
 async function walkFlows(
   door: Door,
   { accountId, phone }: SeededPerson,
+  nth: number,
   client: AuthServiceClient,
 ): Promise<Pick<Walk, 'phoneSignIn' | 'recovery'>> {
-  const metadata = metadataOf(door.target, 0);
+  // Each from an address of their own.
+  const metadata = metadataOf(door.target, nth);
   const phoneSignIn = await walkFlow(door, phone, {
     request: () => call(client, client.requestPhoneSignIn, { phoneNumber: phone }, metadata),
     complete: (challengeId, code) =>
