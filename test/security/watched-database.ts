@@ -6,7 +6,7 @@ export interface WatchedDatabase {
   /** Statements that calls have made since the last `reset`, without those of workers and writers. */
   statements(): readonly string[];
   reset(): void;
-  /** The next statement that fits is refused, as by a fault that nobody thought of. */
+  /** The next statement of a call that fits is refused, as by a fault that nobody thought of. */
   failNext(fits: RegExp, error: Error): void;
 }
 
@@ -42,7 +42,8 @@ export function watchDatabase(database: TestDatabase): WatchedDatabase {
   const plugin: KyselyPlugin = {
     transformQuery: ({ node }) => {
       const text = isRaw(node) ? rawText(node) : node.kind;
-      if (!isBackground(text)) made.push(text);
+      if (isBackground(text)) return node;
+      made.push(text);
       if (fault?.fits.test(text) === true) {
         const { error } = fault;
         fault = undefined;
