@@ -33,7 +33,7 @@ export function createHeldRequests({ random, limits, pass }: Deps): HeldRequests
   return {
     hold(entry) {
       const { requestPauseLeastMs: least, requestPauseMostMs: most } = limits;
-      // No pause at all: in the same turn, as tests want it that move the clock right after a call.
+      // No pause: begun in the same turn, before anybody can move the clock.
       if (most === 0) {
         pass(entry);
         return true;

@@ -69,8 +69,23 @@ describePostgres('recovery at two server processes', (database) => {
     );
     expect(await brokenInvariants(database().db)).toEqual([]);
   }
-  /** A reset hashes first, which what it races must not always win by. */
-  const hashingTime = () => new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
+  /** A reset at one process, and a confirmation at the other. */
+  const beside = (
+    round: number,
+    reset: { readonly resetToken: string; readonly newPassword: string },
+    confirm: (auth: AuthClient) => Promise<unknown>,
+  ) => {
+    const [one, other] = servers.processes;
+    return race(
+      round,
+      () => one.auth.resetPassword(reset),
+      async () => {
+        // A reset hashes first, which the confirmation must not always win by.
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
+        return confirm(other.auth);
+      },
+    );
+  };
   const signIn = async ({ username }: Person, password: string) => {
     const { tokens } = await auth.signIn({ identifier: username, password });
     return { accessToken: tokens?.accessToken ?? '', refreshToken: tokens?.refreshToken ?? '' };
@@ -160,14 +175,8 @@ describePostgres('recovery at two server processes', (database) => {
       await auth.sendPhoneVerificationCode({ phoneNumber }, session);
       const code = await servers.code(phoneNumber);
       const resetToken = await tokenOf(person);
-      const [one, two] = servers.processes;
-      const [reset, confirmed] = await race(
-        round,
-        () => one.auth.resetPassword({ resetToken, newPassword }),
-        async () => {
-          await hashingTime();
-          return two.auth.confirmPhoneNumber({ code }, session);
-        },
+      const [reset, confirmed] = await beside(round, { resetToken, newPassword }, (other) =>
+        other.confirmPhoneNumber({ code }, session),
       );
       expect(reset.status).toBe('fulfilled');
       const { rows } = await sql<{ state: string; sign_in_enabled: boolean }>`
@@ -192,14 +201,8 @@ describePostgres('recovery at two server processes', (database) => {
       const code = await servers.code(email);
       const resetToken = await tokenOf(person);
       const newPassword = `phrase of round ${round}`;
-      const [one, two] = servers.processes;
-      const [reset, confirmed] = await race(
-        round,
-        () => one.auth.resetPassword({ resetToken, newPassword }),
-        async () => {
-          await hashingTime();
-          return two.auth.confirmEmail({ code }, session);
-        },
+      const [reset, confirmed] = await beside(round, { resetToken, newPassword }, (other) =>
+        other.confirmEmail({ code }, session),
       );
       expect([reset.status, confirmed.status].sort()).toEqual(['fulfilled', 'rejected']);
       const replaced = confirmed.status === 'fulfilled';

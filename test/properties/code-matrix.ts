@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
-import { CountersignError } from '../../src/client/index.js';
+import { outcomeOf } from '../support/outcome.js';
 import { type Signup, signUp, unique } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 
@@ -102,7 +102,7 @@ export async function openMatrix(app: TestApp) {
     /** Shows a code at the cell's door, with every budget lifted. */
     async show(cell: Cell, shown: Pick<Issued, 'challengeId' | 'code'>): Promise<string> {
       await sql`delete from guess_budgets`.execute(app.db);
-      return answerOf(showAt(app, cell, people[cell.account], shown));
+      return outcomeOf(showAt(app, cell, people[cell.account], shown));
     },
     /** As long as `work` takes, the row of `to` has the id and the hash of `from`. */
     async graft<T>(from: Issued, to: Issued, work: () => Promise<T>): Promise<T> {
@@ -155,14 +155,4 @@ function showAt(
   return channel === 'email'
     ? auth.confirmEmail({ challengeId, code }, { accessToken })
     : auth.confirmPhoneNumber({ challengeId, code }, { accessToken });
-}
-
-async function answerOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return 'OK';
-  } catch (error) {
-    if (error instanceof CountersignError) return error.reason;
-    throw error;
-  }
 }

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressesOf, codeFor, delivered, type House, openHouse } from '../accounts/house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { PASSWORD, signUp, unique } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 import {
@@ -10,7 +11,6 @@ import {
   heldBy,
   lastInOutbox,
   NEW_PASSWORD,
-  outcomeOf,
   proven,
   type Recoverer,
   recover,

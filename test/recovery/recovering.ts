@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { vi } from 'vitest';
 import { rpcGroups } from '../../src/callers/index.js';
-import { type CallOptions, CountersignError } from '../../src/client/index.js';
+import type { CallOptions } from '../../src/client/index.js';
 import {
   type ChannelCase,
   type Claimant,
@@ -105,17 +105,6 @@ export async function otherCaller(app: TestApp): Promise<TestApp['auth']> {
   const auth = app.connect({ callerKey: await newCaller(app, rpcGroups) });
   await vi.waitFor(() => auth.getJsonWebKeySet({}), 5_000);
   return auth;
-}
-
-/** `OK`, or the reason of a refusal. */
-export async function outcomeOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return 'OK';
-  } catch (error) {
-    if (error instanceof CountersignError) return error.reason;
-    throw error;
-  }
 }
 
 /** What the sender made of the latest request or message. */

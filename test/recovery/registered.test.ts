@@ -3,13 +3,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Channel } from '../../generated/countersign/v1/challenge.js';
 import { codeFor, delivered, failuresOf, type House, openHouse } from '../accounts/house.js';
 import { eachDatabase, testDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { signUp, unique } from '../support/people.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import {
   ask,
   lastInOutbox,
   NEW_PASSWORD,
-  outcomeOf,
   type Recoverer,
   setStatus,
   withBoth,

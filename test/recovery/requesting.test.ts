@@ -10,6 +10,7 @@ import {
 } from '../accounts/house.js';
 import { grown, rowCounts } from '../accounts/rows.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { PASSWORD, signUp, unique } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 import {
@@ -20,7 +21,6 @@ import {
   lastInOutbox,
   NEW_PASSWORD,
   otherCaller,
-  outcomeOf,
   reasonOf,
   setStatus,
   textsSince,

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressesOf, codeFor, delivered, type House, openHouse } from '../accounts/house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { PASSWORD, signUp, unique } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 import {
@@ -11,7 +12,6 @@ import {
   heldBy,
   NEW_PASSWORD,
   otherCaller,
-  outcomeOf,
   recover,
   setStatus,
   textsSince,

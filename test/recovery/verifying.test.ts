@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeFor, failuresOf, type House, openHouse, refusalOf } from '../accounts/house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { wrongCode } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 import {
@@ -12,7 +13,6 @@ import {
   heldBy,
   NEW_PASSWORD,
   otherCaller,
-  outcomeOf,
   recover,
   setStatus,
 } from './recovering.js';

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addCaller, rpcGroups } from '../../src/callers/index.js';
-import { type AuthClient, type CallOptions, CountersignError } from '../../src/client/index.js';
+import type { AuthClient, CallOptions } from '../../src/client/index.js';
 import { systemClock } from '../../src/core/clock.js';
 import { systemRandom } from '../../src/core/ids.js';
 import type { AuthMethod } from '../../src/grpc/index.js';
 import { authServicePolicies, type RpcPolicy } from '../../src/grpc/rpc-policies.js';
 import { delivered, type House, openHouse } from '../accounts/house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import type { TestApp } from '../support/test-app.js';
 import { goodCalls } from './good-calls.js';
 
@@ -17,16 +18,6 @@ const policyOf = (method: AuthMethod): RpcPolicy => authServicePolicies[method];
 /** `countersign.v1.AuthService/SignUp` */
 const nameOf = (method: string) =>
   `countersign.v1.AuthService/${method[0]?.toUpperCase()}${method.slice(1)}`;
-
-async function reasonOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return 'OK';
-  } catch (error) {
-    if (error instanceof CountersignError) return error.reason;
-    throw error;
-  }
-}
 
 /** Refusals of a secret, and of one whose account was found (a code whose flow is nobody's, say). */
 const SECRET_REFUSALS = [
@@ -82,11 +73,11 @@ eachDatabase('every RPC by its row (rule 7)', (database) => {
       const { accessToken, call } = await prepared(method);
       const garbage: CallOptions = { accessToken: 'garbage' };
       if (policy.person === 'required') {
-        expect(await reasonOf(call(app.auth, {}))).toBe('ACCESS_TOKEN_INVALID');
+        expect(await outcomeOf(call(app.auth, {}))).toBe('ACCESS_TOKEN_INVALID');
       }
       const refused = policy.person === 'none' ? 'OK' : 'ACCESS_TOKEN_INVALID';
-      expect(await reasonOf(call(app.auth, garbage))).toBe(refused);
-      if (refused !== 'OK') expect(await reasonOf(call(app.auth, { accessToken }))).toBe('OK');
+      expect(await outcomeOf(call(app.auth, garbage))).toBe(refused);
+      if (refused !== 'OK') expect(await outcomeOf(call(app.auth, { accessToken }))).toBe('OK');
     });
 
     it('leaves the change events that it promises, and one record of the call (T6)', async () => {
@@ -94,7 +85,7 @@ eachDatabase('every RPC by its row (rule 7)', (database) => {
       for (const preparation of goodCalls[method]) {
         const { accessToken, call } = await preparation(app);
         const requestId = randomUUID();
-        expect(await reasonOf(call(app.auth, { accessToken, requestId }))).toBe('OK');
+        expect(await outcomeOf(call(app.auth, { accessToken, requestId }))).toBe('OK');
         // A request is the sender's to resolve, and is the same call's by its id.
         await delivered(app);
         for (const action of await changesOf(requestId)) left.add(action);
@@ -117,10 +108,10 @@ eachDatabase('every RPC by its row (rule 7)', (database) => {
       ] as const) {
         const [one, other] = [await prepared(method), await prepared(method)];
         const again = { accessToken: other.accessToken, clientAddress: '198.51.100.7' };
-        expect(await reasonOf(one.call(client, { ...again, accessToken: one.accessToken }))).toBe(
+        expect(await outcomeOf(one.call(client, { ...again, accessToken: one.accessToken }))).toBe(
           'OK',
         );
-        const outcome = await reasonOf(other.call(client, again));
+        const outcome = await outcomeOf(other.call(client, again));
         expect(outcome, limiter).toBe(policy.limiters.includes(limiter) ? 'RATE_LIMITED' : 'OK');
       }
     });
@@ -131,7 +122,7 @@ eachDatabase('every RPC by its row (rule 7)', (database) => {
           const { accessToken, wrong } = await preparation(app);
           if (wrong === undefined) continue;
           const before = await failures();
-          expect(SECRET_REFUSALS).toContain(await reasonOf(wrong(app.auth, { accessToken })));
+          expect(SECRET_REFUSALS).toContain(await outcomeOf(wrong(app.auth, { accessToken })));
           const guessable = policy.secrets.some((secret) => ['password', 'code'].includes(secret));
           if (guessable) expect(await failures()).toBeGreaterThan(before);
           else expect(await failures()).toBe(before);

@@ -12,9 +12,10 @@ import {
   sms,
 } from '../accounts/house.js';
 import { resend } from '../accounts/resending.js';
-import { ask as askForReset, outcomeOf } from '../recovery/recovering.js';
+import { ask as askForReset } from '../recovery/recovering.js';
 import { ask as askForSignIn } from '../sign-in/phone-house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { type Signup, signUp, unique } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 

@@ -15,17 +15,10 @@ import {
   present,
   sms,
 } from '../accounts/house.js';
-import {
-  ask,
-  NEW_PASSWORD,
-  outcomeOf,
-  proven,
-  recover,
-  tokenFor,
-  withBoth,
-} from '../recovery/recovering.js';
+import { ask, NEW_PASSWORD, proven, recover, tokenFor, withBoth } from '../recovery/recovering.js';
 import { askForCode, ask as askToSignIn, signInByPhone } from '../sign-in/phone-house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { PASSWORD, unique } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 

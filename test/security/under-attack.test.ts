@@ -13,7 +13,6 @@ import {
 import {
   ask as askForReset,
   NEW_PASSWORD,
-  outcomeOf,
   type Recoverer,
   reasonOf,
   recover,
@@ -21,6 +20,7 @@ import {
 } from '../recovery/recovering.js';
 import { ask as askToSignIn, signInByPhone } from '../sign-in/phone-house.js';
 import { eachDatabase } from '../support/databases.js';
+import { outcomeOf } from '../support/outcome.js';
 import { PASSWORD, wrongCode } from '../support/people.js';
 import type { TestApp } from '../support/test-app.js';
 

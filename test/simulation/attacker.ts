@@ -1,6 +1,6 @@
 import type { Lane } from '../../src/challenges/index.js';
 import { codeFor, delivered, present } from '../accounts/house.js';
-import { outcomeOf } from '../recovery/recovering.js';
+import { outcomeOf } from '../support/outcome.js';
 import { PASSWORD, unique } from '../support/people.js';
 import type { Laboratory } from './laboratory.js';
 

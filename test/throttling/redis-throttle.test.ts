@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type Charge,
   connectRedis,
@@ -65,6 +65,33 @@ describe.skipIf(url === '')('on Redis', () => {
       elapse,
       dispose,
     };
+  });
+
+  it('sends all charges of a call, and what is to be remembered with them, in one write', async () => {
+    const { connection, clock, dispose } = await openSpace();
+    onTestFinished(dispose);
+    const { client } = connection;
+    if (!(client instanceof Redis)) throw new Error('one server was asked for');
+    const throttle = createRedisThrottle({ redis: client, limits: resolveLimits({}), clock, key });
+    const charges: readonly Charge[] = [
+      { limiter: 'anonymousInAll', key: '' },
+      { limiter: 'callsPerSource', key: 'a' },
+      { limiter: 'sendsPerAddressShort', key: '+84901234567', source: 'a' },
+      { limiter: 'sendsPerAddressLong', key: '+84901234567', source: 'a' },
+    ];
+    // Redis knows the scripts from here on.
+    await throttle.consume(charges);
+    throttle.remember('+84901234567', 'a');
+    await throttle.consume(charges);
+    throttle.remember('+84901234567', 'b');
+    const [single, several] = [
+      vi.spyOn(client.stream, '_write'),
+      vi.spyOn(client.stream, '_writev'),
+    ];
+    await throttle.consume(charges);
+    expect(single).not.toHaveBeenCalled();
+    expect(several).toHaveBeenCalledOnce();
+    expect(several.mock.calls[0]?.[0]).toHaveLength(5);
   });
 
   it('shares its counts between replicas: 2 x 100 parallel charges, 5 pass (T5)', async () => {
