@@ -21,6 +21,7 @@ import { recordTemplates } from '../bench/support/record-templates.js';
 import { createDatabase, redisKeys } from '../bench/support/services.js';
 import { templateOf } from '../bench/support/template-of.js';
 import { eventually } from './resilience/eventually.js';
+import { codeIn, filedMessages } from './support/filed-messages.js';
 
 /** Calls a handler as grpc-js does, with a message that has been read. */
 function call<Answer = unknown>(
@@ -217,15 +218,6 @@ describe.skipIf(!services)('floors that send what the product sends', () => {
       templates,
     ));
 
-  /** The code of the last message. */
-  const codeIn = async (messageFile: string): Promise<string> => {
-    const lines = await eventually('a message is written', async () => {
-      const text = await readFile(messageFile, 'utf8');
-      return text === '' ? undefined : text.trim().split('\n');
-    });
-    return /\d{6}/.exec(JSON.parse(lines.at(-1) ?? '').text)?.[0] ?? '';
-  };
-
   it('phone sign-in: asked for, sent, and a session begins, once', () =>
     withFloor(
       phoneSignInAsSent,
@@ -238,7 +230,7 @@ describe.skipIf(!services)('floors that send what the product sends', () => {
           'requestPhoneSignIn',
           { phoneNumber: phone },
         );
-        const code = await codeIn(messageFile);
+        const code = codeIn(await filedMessages(messageFile).nth(phone));
         const complete = (guess: string) =>
           call<{ tokens: { accessToken: string } }>(handlers, 'completePhoneSignIn', {
             challengeId: challenge.challengeId,
@@ -268,7 +260,7 @@ describe.skipIf(!services)('floors that send what the product sends', () => {
           'requestPasswordReset',
           { identifier: person.phone },
         );
-        const code = await codeIn(messageFile);
+        const code = codeIn(await filedMessages(messageFile).nth(person.phone));
         const verify = (guess: string) =>
           call(handlers, 'verifyPasswordResetCode', {
             challengeId: challenge.challengeId,

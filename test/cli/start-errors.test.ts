@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { type Finished, runProgram, startServer, temporaryFolder } from '../resilience/process.js';
-import { describePostgres, postgresUrl } from '../support/databases.js';
+import { describePostgres, describeWithoutStore, postgresUrl } from '../support/databases.js';
 
 const run = promisify(execFile);
 const PORTS = { LISTEN_ADDRESS: '127.0.0.1:0', HTTP_ADDRESS: '127.0.0.1:0', LOG_LEVEL: 'error' };
@@ -24,7 +24,7 @@ function said({ code, stdout, stderr }: Finished): string {
   return stderr;
 }
 
-describe('a start that fails', { timeout: 60_000 }, () => {
+describeWithoutStore('a start that fails', { timeout: 60_000 }, () => {
   const serve = (env: Readonly<Record<string, string>>): Promise<Finished> =>
     runProgram(['serve'], { ...PORTS, ...env });
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AuthClient } from '../../src/client/index.js';
 import { describePostgres } from '../support/databases.js';
+import { codeIn } from '../support/filed-messages.js';
 import { PASSWORD, unique } from '../support/people.js';
 import { seeded } from '../support/seeded.js';
-import { codeIn } from '../support/server-process.js';
 import { brokenInvariants, startTwoServers, type TwoServers, tally } from './two-servers.js';
 
 const ACCOUNTS = 6;

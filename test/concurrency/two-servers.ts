@@ -5,14 +5,9 @@ import { sql } from 'kysely';
 import { type AuthClient, CountersignError } from '../../src/client/index.js';
 import type { Db } from '../../src/db/index.js';
 import type { TestDatabase } from '../support/databases.js';
+import { codeIn, type FiledMessage, filedMessages } from '../support/filed-messages.js';
 import { type Signup, signUp } from '../support/people.js';
-import {
-  codeIn,
-  type FiledMessage,
-  filedMessages,
-  type ServerProcess,
-  startServerProcess,
-} from '../support/server-process.js';
+import { type ServerProcess, startServerProcess } from '../support/server-process.js';
 
 /** Soft limits out of the way: what is shown here are the hard ones, in PostgreSQL. */
 const WIDE = '1000000/1h';
@@ -56,6 +51,7 @@ export async function startTwoServers(
   const { db, url } = database;
   const folder = await mkdtemp(join(tmpdir(), 'countersign-two-'));
   const messageFile = join(folder, 'messages.jsonl');
+  const messages = filedMessages(messageFile);
   const start = () =>
     startServerProcess({
       databaseUrl: url,
@@ -65,8 +61,6 @@ export async function startTwoServers(
     });
   const [one, two] = await Promise.all([start(), start()]);
   let numbers = 0;
-  const messagesTo = async (to: string) =>
-    (await filedMessages(messageFile)).filter((message) => message.to === to);
   const stop = async () => {
     await Promise.all([one[Symbol.asyncDispose](), two[Symbol.asyncDispose]()]);
   };
@@ -77,15 +71,8 @@ export async function startTwoServers(
         Array.from({ length: count }, (_, index) => fn((index % 2 === 0 ? one : two).auth, index)),
       ),
     person: (fields) => signUp(one, fields),
-    messagesTo,
-    code: async (to, nth = 1) => {
-      for (let waited = 0; waited < 10_000; waited += 10) {
-        const message = (await messagesTo(to))[nth - 1];
-        if (message !== undefined) return codeIn(message);
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      throw new Error('the message does not come');
-    },
+    messagesTo: messages.to,
+    code: async (to, nth) => codeIn(await messages.nth(to, nth)),
     phone: () => {
       numbers += 1;
       return `+8491${String(numbers).padStart(7, '0')}`;

@@ -1,5 +1,3 @@
-import { open } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   Client,
   credentials,
@@ -10,8 +8,8 @@ import {
 import * as authService from '../../generated/countersign/v1/auth_service.js';
 import { type AuthClient, CountersignError } from '../../src/client/index.js';
 import { createPromiseClient } from '../../src/client/promise-client.js';
+import { codeIn, type FiledMessages, filedMessages } from '../support/filed-messages.js';
 import { PASSWORD, unique } from '../support/people.js';
-import { codeIn, type FiledMessage } from '../support/server-process.js';
 
 /** What became of the calls of a load. */
 export interface Tally {
@@ -69,7 +67,7 @@ export function startPeople(addresses: readonly string[], options: PeopleOptions
     callerKey: undefined,
     deadlineMs: 30_000,
   });
-  const mailbox = openMailbox(options.messageFile);
+  const mailbox = filedMessages(options.messageFile);
   let stopped = false;
   const keepComing = async (): Promise<void> => {
     while (!stopped) await visit(auth, mailbox, options.tally);
@@ -103,7 +101,7 @@ function countingAnswers(answered: Map<string, number>): Interceptor {
 }
 
 /** Ends early when a call fails, which is counted. */
-async function visit(auth: AuthClient, mailbox: Mailbox, tally: Tally): Promise<void> {
+async function visit(auth: AuthClient, mailbox: FiledMessages, tally: Tally): Promise<void> {
   const told = async <T>(method: keyof AuthClient, call: Promise<T>): Promise<T> => {
     try {
       const answer = await call;
@@ -120,7 +118,7 @@ async function visit(auth: AuthClient, mailbox: Mailbox, tally: Tally): Promise<
       'signUp',
       auth.signUp({ username, phoneNumber, password: PASSWORD }),
     );
-    const code = codeIn(await mailbox.to(phoneNumber));
+    const code = codeIn(await mailbox.nth(phoneNumber));
     const challengeId = challenges[0]?.challengeId ?? '';
     await told('confirmPhoneNumber', auth.confirmPhoneNumber({ challengeId, code }));
     let { tokens } = await told(
@@ -141,54 +139,4 @@ async function visit(auth: AuthClient, mailbox: Mailbox, tally: Tally): Promise<
 function describe(error: unknown): string {
   if (!(error instanceof CountersignError)) return String(error);
   return `${error.codeName} ${error.message}`;
-}
-
-interface Mailbox {
-  /** Waits for the message to a number that has had none before. */
-  to(number: string): Promise<FiledMessage>;
-}
-
-const MESSAGE_MS = 30_000;
-
-/** Reads on from where it has read to, since the file grows all the while. */
-function openMailbox(path: string): Mailbox {
-  const messages = new Map<string, FiledMessage>();
-  let at = 0;
-  const readOn = async (): Promise<void> => {
-    const file = await open(path, 'r').catch(() => undefined);
-    if (file === undefined) return;
-    try {
-      const { size } = await file.stat();
-      const from = at;
-      const { buffer } = await file.read(
-        Buffer.alloc(Math.max(size - from, 1)),
-        0,
-        size - from,
-        from,
-      );
-      const whole = buffer.lastIndexOf('\n') + 1;
-      // Another reader was quicker.
-      if (at !== from) return;
-      at = from + whole;
-      for (const line of buffer.subarray(0, whole).toString().split('\n').filter(Boolean)) {
-        const message = JSON.parse(line) as FiledMessage;
-        messages.set(message.to, message);
-      }
-    } finally {
-      await file.close();
-    }
-  };
-  return {
-    async to(number) {
-      const end = performance.now() + MESSAGE_MS;
-      for (;;) {
-        const message = messages.get(number);
-        messages.delete(number);
-        if (message !== undefined) return message;
-        if (performance.now() > end) throw new Error(`no message to ${number}`);
-        await delay(20);
-        await readOn();
-      }
-    },
-  };
 }

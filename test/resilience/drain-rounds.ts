@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { CountersignError, createCountersignClient } from '../../src/client/index.js';
 import type { Db } from '../../src/db/index.js';
+import { filedMessages } from '../support/filed-messages.js';
 import { PASSWORD, unique } from '../support/people.js';
-import { filedMessages } from '../support/server-process.js';
 import { GENEROUS } from './crash-rounds.js';
 import { healthOf } from './health-of.js';
 import { startServer } from './process.js';
@@ -89,7 +89,7 @@ export async function drainRound({
     all.map(({ username }) => username),
   );
   const answered = all.filter(({ outcome }) => outcome === 'OK');
-  const sent = new Set((await filedMessages(messageFile)).map(({ to }) => to));
+  const sent = new Set((await filedMessages(messageFile).all()).map(({ to }) => to));
   return {
     exit,
     underWay: underWay.map(({ outcome }) => outcome),

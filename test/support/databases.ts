@@ -73,6 +73,9 @@ export function eachDatabase(
   }
 }
 
+/** For what asks no store, and so is the same on every one. */
+export const describeWithoutStore = describe.skipIf(process.env['REQUIRE_SERVICES'] === '1');
+
 /** For races and crashes, which only a real server shows. Skipped where there is none. */
 export function describePostgres(
   name: string,

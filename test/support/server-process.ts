@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { type AuthClient, createCountersignClient } from '../../src/client/index.js';
 import { compiledProgram } from './compiled-program.js';
 
@@ -20,15 +19,6 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A line of the file transport. */
-export interface FiledMessage {
-  readonly channel: 'email' | 'sms';
-  readonly to: string;
-  readonly text: string;
-  readonly locale: string;
-  readonly time: string;
-}
-
 /** A real server process, as `countersign serve` runs it. */
 export interface ServerProcess extends AsyncDisposable {
   readonly address: string;
@@ -41,8 +31,6 @@ export interface ServerProcess extends AsyncDisposable {
   stderr(): string;
   /** Sends a signal and waits for the end. */
   kill(signal: NodeJS.Signals): Promise<Exit>;
-  /** What has been sent so far, by this process and all that share its file. */
-  messages(): Promise<readonly FiledMessage[]>;
 }
 
 const START_MS = 60_000;
@@ -78,7 +66,6 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     stdout: stdout.text,
     stderr: stderr.text,
     kill,
-    messages: () => filedMessages(options.messageFile),
     async [Symbol.asyncDispose]() {
       client.close();
       const impatience = setTimeout(killWithUs, STOP_MS);
@@ -155,20 +142,4 @@ async function listening(
     address.catch(() => {});
     ended.catch(() => {});
   }
-}
-
-/** The file transport's lines; the last one may be half-written and is then left out. */
-export async function filedMessages(path: string): Promise<readonly FiledMessage[]> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  return text
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as FiledMessage);
-}
-
-/** The code in a message: a long one, or one of an ordinary length. */
-export function codeIn(message: FiledMessage | undefined): string {
-  const code = /(?<![0-9])(?:[0-9]{20}|[0-9]{4,8})(?![0-9])/.exec(message?.text ?? '')?.[0];
-  if (code === undefined) throw new Error('no message with a code');
-  return code;
 }
