@@ -87,7 +87,7 @@ export async function delivered({ db }: TestApp): Promise<void> {
       const { rows } = await sql`select 1 from outbox where state = 'queued'`.execute(db);
       if (rows.length > 0) throw new Error(`${rows.length} messages are still queued`);
     },
-    { timeout: 10_000, interval: 20 },
+    { timeout: 10_000, interval: 5 },
   );
 }
 

@@ -62,7 +62,6 @@ export async function openWorld(database: TestDatabase, rules: Rules): Promise<W
     database,
     env: settingsOf(rules),
     // Each step waits until its messages are known to be sent.
-    delivery: { lingerMs: 1 },
   });
   const sweeps = createSweeps(silentLog);
   let seen = 0;

@@ -28,7 +28,7 @@ export interface TestAppOptions {
   /** `real`: Argon2id as configured. Absent: a cheap one, which counts what it is asked. */
   readonly hasher?: CheapHasher | 'real';
   readonly log?: Logger;
-  /** Absent: as they are, but anonymous requests are resolved at once. */
+  /** Absent: as they are, but nothing waits: not an anonymous request, and not the results of sends. */
   readonly delivery?: Partial<DeliveryLimits>;
   /** Sent with every call of `auth`. */
   readonly callerKey?: string;
@@ -70,7 +70,12 @@ export async function startTestApp(options: TestAppOptions = {}): Promise<TestAp
     clock,
     database,
     transports: mailbox.transports,
-    delivery: { requestPauseLeastMs: 0, requestPauseMostMs: 0, ...options.delivery },
+    delivery: {
+      requestPauseLeastMs: 0,
+      requestPauseMostMs: 0,
+      lingerMs: 1,
+      ...options.delivery,
+    },
     ...(options.hasher === 'real' ? {} : { hasher }),
   });
   const clients: CountersignClient[] = [];
