@@ -7,6 +7,7 @@ import type { Db, PoolFigures } from './database.js';
 import { lockFolder } from './folder-lock.js';
 import { openPostgres, type PoolLimits } from './pg-dialect.js';
 import { openPglite } from './pglite-dialect.js';
+import { createStatementNames, noStatementNames, type StatementNames } from './statement-names.js';
 
 /** PostgreSQL by URL, or the embedded database in `dataDir` (`memory:`, for tests, keeps nothing). */
 export type DatabaseLocation =
@@ -50,8 +51,9 @@ export async function openDatabase(
   { log, ...limits }: DatabaseOptions,
 ): Promise<Database> {
   const settings = { ...DEFAULT_LIMITS, ...limits };
+  const names = settings.prepareStatements ? createStatementNames(log) : noStatementNames;
   if ('url' in location) {
-    const { db, pool } = openPostgres(location.url, settings, log);
+    const { db, pool } = openPostgres(location.url, settings, { names, log });
     return {
       db,
       pool,
@@ -60,13 +62,13 @@ export async function openDatabase(
       [Symbol.asyncDispose]: () => db.destroy(),
     };
   }
-  return openEmbedded(location.dataDir, location.loadDataDir, settings);
+  return openEmbedded(location, settings, names);
 }
 
 async function openEmbedded(
-  dataDir: string,
-  loadDataDir: Blob | undefined,
+  { dataDir, loadDataDir }: Extract<DatabaseLocation, { readonly dataDir: string }>,
   limits: PoolLimits,
+  names: StatementNames,
 ): Promise<Database> {
   const inMemory = dataDir === 'memory:';
   const folder = join(dataDir, 'db');
@@ -76,7 +78,7 @@ async function openEmbedded(
       dataDir: inMemory ? 'memory://' : folder,
       ...(loadDataDir === undefined ? {} : { loadDataDir }),
     });
-    const { db, pool } = openPglite(pglite, limits);
+    const { db, pool } = openPglite(pglite, limits, names);
     // The driver closes what it was asked for at least once, and this one may never be asked.
     const close = async (): Promise<void> => {
       await db.destroy();

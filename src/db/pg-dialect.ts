@@ -13,7 +13,7 @@ import { PgConnection, type StatementLimits } from './pg-connection.js';
 import { DatabaseUnavailableError, isServerError } from './pg-errors.js';
 import { requireCommitted } from './query-result.js';
 import { StatementCompiler } from './statement-compiler.js';
-import { createStatementNames, noStatementNames } from './statement-names.js';
+import type { StatementNames } from './statement-names.js';
 import { parsers } from './values.js';
 
 export interface PoolLimits extends StatementLimits {
@@ -28,9 +28,14 @@ export interface PoolLimits extends StatementLimits {
   readonly prepareStatements: boolean;
 }
 
+export interface PoolParts {
+  readonly names: StatementNames;
+  readonly log: Logger;
+}
+
 /** A kysely handle on PostgreSQL through a pool. */
-export function openPostgres(url: string, limits: PoolLimits, logger: Logger): OpenedPool {
-  const driver = new PgDriver(url, limits, logger);
+export function openPostgres(url: string, limits: PoolLimits, parts: PoolParts): OpenedPool {
+  const driver = new PgDriver(url, limits, parts);
   return {
     db: new Kysely<unknown>({ dialect: pgDialect(driver) }),
     pool: () => driver.figures(),
@@ -53,9 +58,8 @@ class PgDriver implements Driver {
   constructor(
     url: string,
     private readonly limits: PoolLimits,
-    logger: Logger,
+    { names, log }: PoolParts,
   ) {
-    const names = limits.prepareStatements ? createStatementNames(logger) : noStatementNames;
     this.#pool = new Pool({
       connectionString: url,
       max: limits.maxConnections,
@@ -68,7 +72,7 @@ class PgDriver implements Driver {
     });
     // An idle connection died. The pool has dropped it already; unheard, the event ends the process.
     this.#pool.on('error', (error) => {
-      logger.warn({ reason: error.message }, 'an idle database connection was lost');
+      log.warn({ reason: error.message }, 'an idle database connection was lost');
     });
     this.#pool.on('connect', (client) => {
       this.#connections.set(client, new PgConnection(client, limits, names));

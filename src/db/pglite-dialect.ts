@@ -1,4 +1,4 @@
-import type { PGlite } from '@electric-sql/pglite';
+import { messages, type PGlite, parse, protocol, type Results } from '@electric-sql/pglite';
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -10,10 +10,11 @@ import {
   type QueryResult,
 } from 'kysely';
 import type { OpenedPool, PoolFigures } from './database.js';
-import { DatabaseUnavailableError, withoutValues } from './pg-errors.js';
+import { DatabaseUnavailableError, spoiltPlan, withoutValues } from './pg-errors.js';
 import { requireCommitted, type StatementResult, statementResult } from './query-result.js';
 import { StatementCompiler } from './statement-compiler.js';
 import { StatementConnection } from './statement-connection.js';
+import type { StatementNames } from './statement-names.js';
 import { tracedStatement } from './statement-span.js';
 import { bytesAsText, encodeParameter, parsers } from './values.js';
 
@@ -25,13 +26,15 @@ export interface EmbeddedLimits {
 }
 
 /** A kysely handle on an embedded database. Disposing of it closes `pglite`. */
-export function openPglite(pglite: PGlite, limits: EmbeddedLimits): OpenedPool {
-  // Parameters arrive as text already, and both drivers read values with the same parsers.
-  pglite.serializers = {};
-  // Its own parsers have to be covered one by one: what is merely absent falls back to them.
+export function openPglite(
+  pglite: PGlite,
+  limits: EmbeddedLimits,
+  names: StatementNames,
+): OpenedPool {
+  // Both drivers read values with the same parsers. Its own parsers have to be covered one by one: what is merely absent falls back to them.
   const covered = Object.keys(pglite.parsers).map((oid) => [oid, (text: string) => text] as const);
   pglite.parsers = { ...Object.fromEntries(covered), ...parsers };
-  const driver = new PgliteDriver(pglite, limits);
+  const driver = new PgliteDriver(new PgliteConnection(pglite, names), limits);
   const dialect: Dialect = {
     createAdapter: () => new PostgresAdapter(),
     createDriver: () => driver,
@@ -42,7 +45,12 @@ export function openPglite(pglite: PGlite, limits: EmbeddedLimits): OpenedPool {
 }
 
 class PgliteConnection extends StatementConnection {
-  constructor(private readonly pglite: PGlite) {
+  readonly #prepared = new Set<string>();
+
+  constructor(
+    readonly pglite: PGlite,
+    private readonly names: StatementNames,
+  ) {
     super();
   }
 
@@ -62,27 +70,54 @@ class PgliteConnection extends StatementConnection {
       const result =
         values.length === 0
           ? (await this.pglite.exec(text)).at(-1)
-          : await this.pglite.query(text, values);
+          : await this.#execute(text, values);
       return statementResult<R>(result?.command, result?.rowCount, result?.rows);
     } catch (error) {
       if (this.pglite.closed) throw closed(error);
       throw withoutValues(error);
     }
   }
+
+  /**
+   * One message for all of it, the statement's text only where it is not prepared. The library's own `query` has the
+   * text parsed and planned at each run, which in WebAssembly takes longer than to carry it out.
+   */
+  async #execute(text: string, values: (string | null)[]): Promise<Results | undefined> {
+    const { bind, describe, execute, sync } = protocol.serialize;
+    const name = this.names.of(text) ?? '';
+    const isPrepared = this.#prepared.has(name);
+    const answer = await this.pglite.execProtocolStream(
+      Buffer.concat([
+        ...(isPrepared ? [] : [protocol.serialize.parse({ name, text })]),
+        bind({ statement: name, values }),
+        describe({ type: 'P' }),
+        execute({}),
+        sync(),
+      ]),
+      { throwOnError: false },
+    );
+    // Also by a run that failed afterwards, and by one whose transaction does.
+    if (name !== '' && answer.some((each) => each.name === 'parseComplete'))
+      this.#prepared.add(name);
+    const error = answer.find((each) => each instanceof messages.DatabaseError);
+    if (error === undefined) return parse.parseResults(answer, this.pglite.parsers)[0];
+    if (name === '' || spoiltPlan(error) !== 'stale') throw error;
+    this.names.spoilt(text, 'stale');
+    // Nothing of it was carried out. Outside a transaction it can be sent again, unnamed now.
+    if (this.pglite.isInTransaction()) throw error;
+    return this.#execute(text, values);
+  }
 }
 
 /** The embedded database has one connection, lent in the order of asking. */
 class PgliteDriver implements Driver {
-  readonly #connection: PgliteConnection;
   readonly #waiting: (() => void)[] = [];
   #lent = false;
 
   constructor(
-    private readonly pglite: PGlite,
+    private readonly connection: PgliteConnection,
     private readonly limits: EmbeddedLimits,
-  ) {
-    this.#connection = new PgliteConnection(pglite);
-  }
+  ) {}
 
   figures(): PoolFigures {
     return { open: 1, idle: this.#lent ? 0 : 1, max: 1, waiting: this.#waiting.length };
@@ -91,22 +126,22 @@ class PgliteDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
-    if (this.pglite.closed) throw closed();
+    if (this.connection.pglite.closed) throw closed();
     if (this.#lent) await this.#turn();
     this.#lent = true;
-    return this.#connection;
+    return this.connection;
   }
 
   async beginTransaction(): Promise<void> {
-    await this.#connection.run('begin');
+    await this.connection.run('begin');
   }
 
   async commitTransaction(): Promise<void> {
-    requireCommitted(await this.#connection.run('commit'));
+    requireCommitted(await this.connection.run('commit'));
   }
 
   async rollbackTransaction(): Promise<void> {
-    await this.#connection.run('rollback');
+    await this.connection.run('rollback');
   }
 
   async releaseConnection(): Promise<void> {
@@ -117,7 +152,7 @@ class PgliteDriver implements Driver {
   }
 
   async destroy(): Promise<void> {
-    if (!this.pglite.closed) await this.pglite.close();
+    if (!this.connection.pglite.closed) await this.connection.pglite.close();
   }
 
   #turn(): Promise<void> {

@@ -15,6 +15,7 @@ import {
   openDatabase,
 } from '../../src/db/index.js';
 import { openPglite } from '../../src/db/pglite-dialect.js';
+import { noStatementNames } from '../../src/db/statement-names.js';
 
 export type Profile = 'embedded' | 'postgres';
 
@@ -118,7 +119,7 @@ async function migratedDump(): Promise<Blob> {
   const cached = await readFile(path).catch(() => undefined);
   if (cached !== undefined) return new Blob([cached]);
   const pglite = await PGlite.create({ dataDir: 'memory://' });
-  const { db } = openPglite(pglite, { maxWaiting: 10, connectTimeoutMs: 5_000 });
+  const { db } = openPglite(pglite, { maxWaiting: 10, connectTimeoutMs: 5_000 }, noStatementNames);
   await migrate(db, migrations);
   const dump = await pglite.dumpDataDir('none');
   await db.destroy();
