@@ -1,12 +1,10 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PGlite } from '@electric-sql/pglite';
 import { Client } from 'pg';
 import type { Logger } from '../core/logger.js';
 import type { Db, PoolFigures } from './database.js';
 import { lockFolder } from './folder-lock.js';
 import { openPostgres, type PoolLimits } from './pg-dialect.js';
-import { openPglite } from './pglite-dialect.js';
 import { createStatementNames, noStatementNames, type StatementNames } from './statement-names.js';
 
 /** PostgreSQL by URL, or the embedded database in `dataDir` (`memory:`, for tests, keeps nothing). */
@@ -74,6 +72,11 @@ async function openEmbedded(
   const folder = join(dataDir, 'db');
   const lock = inMemory ? undefined : await lockPrivately(dataDir, folder);
   try {
+    // Loaded for who needs it: a process on PostgreSQL starts sooner without.
+    const [{ PGlite }, { openPglite }] = await Promise.all([
+      import('@electric-sql/pglite'),
+      import('./pglite-dialect.js'),
+    ]);
     const pglite = await PGlite.create({
       dataDir: inMemory ? 'memory://' : folder,
       ...(loadDataDir === undefined ? {} : { loadDataDir }),

@@ -4,7 +4,9 @@ import {
   generateKeyPairSync,
   type KeyObject,
 } from 'node:crypto';
-import { calculateJwkThumbprint, type JWK } from 'jose';
+import type { JWK } from 'jose';
+// Of the whole library a server needs this alone, and would load it all at each start.
+import { calculateJwkThumbprint } from 'jose/jwk/thumbprint';
 import type { Random } from '../core/ids.js';
 import { deriveKeyRing, type KeyRing, SEAL_NONCE_BYTES, seal, unseal } from '../core/keys.js';
 
