@@ -5,6 +5,7 @@ import { eventually } from '../resilience/eventually.js';
 import { type Finished, runProgram, temporaryFolder } from '../resilience/process.js';
 import { describePostgres } from '../support/databases.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
+import { hostedCommands } from './hosted-commands.js';
 
 function keyIn({ code, stdout, stderr }: Finished): string {
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -20,8 +21,9 @@ describePostgres('callers, as an operator makes them', (database) => {
   });
   afterAll(() => app?.[Symbol.asyncDispose]());
 
+  const run = hostedCommands();
   const caller = (...args: readonly string[]): Promise<Finished> =>
-    runProgram(['caller', ...args], { DATABASE_URL: database().url });
+    run(['caller', ...args], { DATABASE_URL: database().url });
   const listed = async (name: string): Promise<string> => {
     const { stdout } = await caller('list');
     return stdout.split('\n').find((line) => line.startsWith(`${name} `)) ?? '';
@@ -39,7 +41,9 @@ describePostgres('callers, as an operator makes them', (database) => {
 
   it('works from the first key to its replacement without a gap', { timeout: 90_000 }, async () => {
     expect((await caller('list')).stdout).toContain('no callers yet: countersign caller add NAME');
-    const first = keyIn(await caller('add', 'shop'));
+    const first = keyIn(
+      await runProgram(['caller', 'add', 'shop'], { DATABASE_URL: database().url }),
+    );
     await eventually('the first key was known', async () => (await answerTo(first)) === 'OK');
     const [firstId = ''] = idsOf(await listed('shop'));
     expect(firstId).toMatch(/^[0-9a-f]{8}$/);

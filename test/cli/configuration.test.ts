@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { permissionSettings } from '../../src/config/settings/permissions.js';
 import { type Finished, runProgram, startProgram, temporaryFolder } from '../resilience/process.js';
+import { hostedCommands } from './hosted-commands.js';
 
 /** Nothing of what follows may get as far as opening this: the port answers nobody. */
 const NO_DATABASE = 'postgres://someone:hunter2@127.0.0.1:9/countersign';
@@ -37,7 +38,9 @@ function problemsOf({ code, stdout, stderr }: Finished): readonly string[] {
   return lines.slice(1).map((line) => line.trim());
 }
 
-describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () => {
+describe('a configuration that will not do', { timeout: 60_000 }, () => {
+  const run = hostedCommands();
+
   it('is refused with every problem at once, and quotes no secret', async () => {
     const finished = await runProgram(['serve'], {
       LISTEN_ADDRESS: 'somewhere',
@@ -66,7 +69,7 @@ describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () 
 
   it.each(['migrate', 'caller'])('stops %s as well, before anything is opened', async (name) => {
     const args = name === 'caller' ? ['caller', 'list'] : [name];
-    const finished = await runProgram(args, { CODE_LENGTH: '99', DATABASE_URL: NO_DATABASE });
+    const finished = await run(args, { CODE_LENGTH: '99', DATABASE_URL: NO_DATABASE });
     expect(problemsOf(finished)).toEqual([expect.stringMatching(/^CODE_LENGTH: /)]);
   });
 
@@ -77,7 +80,7 @@ describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () 
   });
 
   it('off loopback names every danger at once (rule 24)', async () => {
-    const problems = problemsOf(await runProgram(['serve'], EXPOSED));
+    const problems = problemsOf(await run(['serve'], EXPOSED));
     expect(problems).toHaveLength(Object.keys(DANGERS).length);
     for (const [permission, complaint] of Object.entries(DANGERS)) {
       const line = problems.find((problem) => problem.startsWith(complaint));
@@ -90,7 +93,7 @@ describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () 
     async (missing, complaint) => {
       const others = Object.keys(DANGERS).filter((name) => name !== missing);
       const permitted = Object.fromEntries(others.map((name) => [name, 'true']));
-      const problems = problemsOf(await runProgram(['serve'], { ...EXPOSED, ...permitted }));
+      const problems = problemsOf(await run(['serve'], { ...EXPOSED, ...permitted }));
       expect(problems).toEqual([expect.stringContaining(complaint)]);
       expect(problems[0]).toContain(`${missing}=true`);
     },
@@ -99,7 +102,7 @@ describe.concurrent('a configuration that will not do', { timeout: 60_000 }, () 
   it('off loopback wants keys that every replica shares (rule 24)', async () => {
     const permitted = Object.fromEntries(Object.keys(DANGERS).map((name) => [name, 'true']));
     const env = { ...EXPOSED, ...permitted, DATABASE_URL: NO_DATABASE, CODE_KEYS: KEY };
-    const problems = problemsOf(await runProgram(['serve'], env));
+    const problems = problemsOf(await run(['serve'], env));
     expect(problems).toEqual([
       expect.stringMatching(/^TOKEN_KEYS: /),
       expect.stringMatching(/^DATA_KEYS: /),

@@ -1,13 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { runProgram } from '../resilience/process.js';
+import { hostedCommands } from './hosted-commands.js';
 
 const COMMANDS = ['serve', 'migrate', 'caller', 'keys'];
 
-describe.concurrent('the command line', { timeout: 60_000 }, () => {
+describe('the command line', { timeout: 60_000 }, () => {
+  const run = hostedCommands();
+
+  it('ends its process with the exit code', async () => {
+    expect((await runProgram(['--help'])).code).toBe(0);
+    expect((await runProgram(['frobnicate'])).code).toBe(2);
+  });
+
   it.each([['--help'], ['help'], ['-h']])(
     'shows every command and the exit codes (%s)',
     async (flag) => {
-      const { code, stdout, stderr } = await runProgram([flag]);
+      const { code, stdout, stderr } = await run([flag]);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       for (const name of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${name} +\\S`, 'm'));
       expect(stdout).toContain('Exit codes: 0 done, 1 failed, 2 wrong usage.');
@@ -16,7 +24,7 @@ describe.concurrent('the command line', { timeout: 60_000 }, () => {
 
   it.each(COMMANDS)('explains %s, and does nothing else', async (name) => {
     // Nothing is configured: whatever it tried to open would show.
-    const { code, stdout, stderr } = await runProgram([name, '--help'], {
+    const { code, stdout, stderr } = await run([name, '--help'], {
       DATABASE_URL: 'nonsense',
     });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -44,7 +52,7 @@ describe.concurrent('the command line', { timeout: 60_000 }, () => {
     ['keys without an action', ['keys'], 'keys: say what to do'],
     ['keys with too much', ['keys', 'generate', 'two'], 'unexpected argument: two'],
   ])('answers %s with the help and exit code 2', async (_what, args, complaint) => {
-    const { code, stdout, stderr } = await runProgram(args);
+    const { code, stdout, stderr } = await run(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr.startsWith(complaint)).toBe(true);
     expect(stderr).toContain('Usage: countersign');
