@@ -55,7 +55,8 @@ export function parsePhone(
   // Judged as the index will see it, without the region it was typed with: the canonical form is
   // then a fixed point by construction.
   const phone = first === undefined || first.number === digits ? first : parse(first.number);
-  const type = phone?.isValid() ? phone.getType() : undefined;
+  // Of a number that is not valid the library knows no type.
+  const type = phone?.getType();
   if (phone === undefined || phone.number !== first?.number || type === undefined) {
     throw refused(field, 'this is not a valid phone number');
   }
