@@ -31,7 +31,8 @@ export function openPglite(
   limits: EmbeddedLimits,
   names: StatementNames,
 ): OpenedPool {
-  // Both drivers read values with the same parsers. Its own parsers have to be covered one by one: what is merely absent falls back to them.
+  // Both drivers read values with the same parsers. Its own have to be covered one by one: what is merely
+  // absent falls back to them.
   const covered = Object.keys(pglite.parsers).map((oid) => [oid, (text: string) => text] as const);
   pglite.parsers = { ...Object.fromEntries(covered), ...parsers };
   const driver = new PgliteDriver(new PgliteConnection(pglite, names), limits);

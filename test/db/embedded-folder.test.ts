@@ -109,7 +109,8 @@ describe('the lock of a data folder', () => {
   });
 });
 
-describe('the embedded database', () => {
+// To make one takes seconds.
+describe('the embedded database', { timeout: 60_000 }, () => {
   it('keeps what was written, in a folder for its owner alone', async () => {
     {
       await using first = await openDatabase({ dataDir }, { log: silentLog });
