@@ -53,7 +53,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   const address = await listening(child, exited, stdout, stderr);
-  const client = createCountersignClient({ address, deadlineMs: 30_000 });
+  const client = createCountersignClient({ address, deadlineMs: 60_000 });
   const kill = async (signal: NodeJS.Signals): Promise<Exit> => {
     child.kill(signal);
     return exited;
