@@ -71,15 +71,15 @@ export function checkEntitled(
   const serves = ({ state }: IdentifierRow) => state === 'verified' || state === 'contact';
   const signsIn = (row: IdentifierRow) => row.status === 'active' && row.enabled;
   const open = waysIn(after);
+  const isOnlyWayIn = ({ accountId, status, state, keptDemoted }: IdentifierRow) =>
+    status === 'active' && state === 'lapsed' && !keptDemoted && !open.has(accountId);
   const entitled = {
     // Whoever claims it, or proves again what they have.
     verify: now.length > 0,
     // Its holder, if the number signs in, or lapsed and nothing else does; anybody, if nobody holds it.
     sign_in:
       now.some((row) => row.state !== 'claimed' && row.state !== 'contact' && signsIn(row)) ||
-      now.some(
-        (row) => row.state === 'lapsed' && row.status === 'active' && !open.has(row.accountId),
-      ) ||
+      now.some(isOnlyWayIn) ||
       now.every(({ state }) => state === 'claimed' || state === 'contact'),
     reset: now.some((row) => serves(row) && row.status === 'active'),
     // A notice to who had the address or has it; a note to who has it in any state.

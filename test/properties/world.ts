@@ -17,6 +17,7 @@ export interface IdentifierRow {
   readonly value: string;
   readonly state: 'claimed' | 'verified' | 'contact' | 'lapsed' | 'disputed';
   readonly enabled: boolean;
+  readonly keptDemoted: boolean;
   readonly provenBy: string | null;
 }
 
@@ -134,7 +135,7 @@ async function readRows(
 ): Promise<readonly IdentifierRow[]> {
   const { rows } = await sql<IdentifierRow>`
     select a.account_id as "accountId", a.status, a.password_hash is not null as "hasPassword", i.type, i.value,
-      i.state, i.sign_in_enabled as enabled, i.proven_by as "provenBy"
+      i.state, i.sign_in_enabled as enabled, i.kept_demoted as "keptDemoted", i.proven_by as "provenBy"
     from identifiers i join accounts a on a.account_id = i.account_id
     where a.account_id = any(${accountIds}::uuid[]) or i.value = any(${addresses}::text[])`.execute(
     db,

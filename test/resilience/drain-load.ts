@@ -42,6 +42,9 @@ export interface Load {
   stop(): Promise<void>;
 }
 
+/** Servers that come and go deliver late. */
+const MESSAGE_MS = 30_000;
+
 interface PeopleOptions {
   readonly people: number;
   readonly messageFile: string;
@@ -67,7 +70,7 @@ export function startPeople(addresses: readonly string[], options: PeopleOptions
     callerKey: undefined,
     deadlineMs: 30_000,
   });
-  const mailbox = filedMessages(options.messageFile);
+  const mailbox = filedMessages(options.messageFile, MESSAGE_MS);
   let stopped = false;
   const keepComing = async (): Promise<void> => {
     while (!stopped) await visit(auth, mailbox, options.tally);

@@ -21,10 +21,10 @@ export interface FiledMessages {
 }
 
 const POLL_MS = 10;
-const MESSAGE_MS = 30_000;
+const PATIENCE_MS = 10_000;
 
 /** Reads on from where it has read to: while the file grows it is asked all the time, by many. */
-export function filedMessages(path: string): FiledMessages {
+export function filedMessages(path: string, patienceMs = PATIENCE_MS): FiledMessages {
   const all: FiledMessage[] = [];
   const byAddress = new Map<string, FiledMessage[]>();
   let offset = 0;
@@ -59,7 +59,7 @@ export function filedMessages(path: string): FiledMessages {
     },
     to,
     async nth(address, nth = 1) {
-      for (const end = performance.now() + MESSAGE_MS; performance.now() < end; ) {
+      for (const end = performance.now() + patienceMs; performance.now() < end; ) {
         const message = (await to(address))[nth - 1];
         if (message !== undefined) return message;
         await delay(POLL_MS);
